@@ -300,7 +300,7 @@ class Incoming:
                 self._refuse(HOST_UNKNOWN)
                 return
             if rewritten is not None:
-                kept, hide_client = rewritten.block, rewritten.hide_client
+                kept, hide_client = rewritten.block, rewritten.change.hide_client
                 found = rewritten.scan(found)
                 self._take_envelope(rewritten.envelope)
         self._describe(found)

@@ -12,8 +12,9 @@ from mta.smtp.replies import Reply
 
 if TYPE_CHECKING:
     from mta.rules.acl import Acl, Ruling
-    from mta.rules.conditions import OverCondition, Rule
-    from mta.rules.rewriting.rewriting import Rewriting, Rewritten
+    from mta.rules.conditions import OverCondition
+    from mta.rules.rewriting.change import Rewritten
+    from mta.rules.rewriting.rewriting import Rewriting
 
 # Rules that one line of the log names.
 _MAX_NAMED = 20
@@ -35,10 +36,9 @@ class Rulings:
         self._places[ruling.rule.place] = None
         self.held |= ruling.held
 
-    def note(self, rules: "Sequence[Rule]") -> None:
-        """Note rules that have had an effect."""
-        for rule in rules:
-            self._places[rule.place] = None
+    def note(self, places: dict[str, None]) -> None:
+        """Note the places of rules that have had an effect."""
+        self._places.update(places)
 
     @property
     def places(self) -> str | None:
@@ -150,9 +150,10 @@ class MessageRules:
         if self._rewriting is None:
             return None
         found = self._rewriting.apply(self._facts, envelope, block)
-        if not found.rules:
+        places = found.change.places
+        if not places:
             return None
-        self.rulings.note(found.rules)
+        self.rulings.note(places)
         return found
 
     def read_header(self, block: bytes, added: int) -> None:

@@ -115,6 +115,8 @@ class Session:
         self._rulings: Rulings | None = None
         # The rules that decide on the message; they count once a recipient was accepted.
         self._book: RuleBook | None = None
+        # The facts that [[acl]] rules were asked about at RCPT, if they were.
+        self._asked: Facts | None = None
         # The rates that these ask about for the message, if they do.
         self._rates: MailRates | None = None
         self._incoming: Incoming | None = None
@@ -222,8 +224,11 @@ class Session:
     def _refusal_of_recipient(self, acl: "Acl", address: Address) -> Reply | None:
         """Return the refusal of a recipient by the rules, or None."""
         if acl.asks_for_rates and self._rates is None:
-            self._rates = MailRates(self._rate_counts)
-        ruling = acl.at_recipient(self._facts(address))
+            self._rates, self._asked = MailRates(self._rate_counts), None
+        if self._asked is None:
+            self._asked = self._facts()
+        self._asked.recipient = address
+        ruling = acl.at_recipient(self._asked)
         if self._rates is not None:
             self._rates.decided(accepted=ruling is None or ruling.refusal is None)
         if ruling is None:
@@ -257,8 +262,10 @@ class Session:
 
     def _message_rules(self, book: RuleBook) -> MessageRules:
         rulings = self._rulings or Rulings()
+        facts, self._asked = self._asked or self._facts(), None
+        facts.recipient = None
         return MessageRules(
-            book.acl, self._facts(), tuple(self._recipients), rulings, rewriting=book.rewrite, rates=self._rates
+            book.acl, facts, tuple(self._recipients), rulings, rewriting=book.rewrite, rates=self._rates
         )
 
     def _body_part(self, event: events.BodyPart) -> None:
@@ -341,7 +348,7 @@ class Session:
         if surplus > 0:
             self._intake.surplus_recipients -= surplus
         self._recipients.clear()
-        self._rulings = self._book = None
+        self._rulings = self._book = self._asked = None
         if self._rates is not None:
             self._rates.end(accepted=False)
             self._rates = None

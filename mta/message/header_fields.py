@@ -1,7 +1,7 @@
-"""A header block as a list of fields that can be read, replaced, removed and added."""
+"""A header block as a list of fields that can be read, replaced, removed and added, and a block cut at some fields."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 # A field with its continuation lines, and its name; in a header block every other line is one
 # (`mta.message.headers.header_end`).
@@ -9,8 +9,44 @@ _FIELD = re.compile(rb"(([^:\n \t]*+)[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+)")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
+class SelectedFields:
+    """Cuts header blocks at the fields with some names, so that only these are read. Names are given in lower case.
+
+    In the pieces of a block, each line has a line feed before it and not at its end. So the first piece begins with a
+    line feed that the block does not have, and the same search finds a first field and all others.
+    """
+
+    __slots__ = ("_split",)
+
+    def __init__(self, names: Collection[bytes]) -> None:
+        firsts = b"".join(sorted({re.escape(name[:1]) for name in names}))
+        # Few lines begin with the first letter of one of the names, which saves most comparisons with all of them.
+        pattern = rb"(\n(?=[%b])(?:%b)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+)" % (
+            firsts,
+            b"|".join(map(re.escape, sorted(names))),
+        )
+        self._split: Callable[[bytes], list[bytes]] = re.compile(pattern, re.IGNORECASE).split if names else _whole
+
+    def cut(self, block: bytes) -> list[bytes]:
+        """Return the pieces of a block: at odd places the fields with these names, at even ones all between them."""
+        return self._split(b"\n" + block)
+
+
+def _whole(text: bytes) -> list[bytes]:
+    return [text]
+
+
+def joined(pieces: Sequence[bytes]) -> bytes:
+    """Return the block that is made up of pieces. A last line without its line end gets one."""
+    block = b"".join(pieces)[1:]
+    return block if not block or block.endswith(b"\n") else block.rstrip(b"\r") + b"\r\n"
+
+
 class HeaderFields:
-    """The fields of one header block. Names are given in lower case. Fields that are not changed keep their octets."""
+    """The fields of one header block. Names are given in lower case. Fields that are not changed keep their octets.
+
+    A removed field leaves an empty one, and fields are added on top, so that those of the block keep their order.
+    """
 
     __slots__ = ("_fields", "_names", "changed", "changed_names")
 
@@ -31,6 +67,12 @@ class HeaderFields:
     def block(self) -> bytes:
         """The header block."""
         return b"".join(self._fields)
+
+    def pieces(self, count: int) -> tuple[bytes, list[bytes]]:
+        """Return the added fields as one piece, and those that the `count` fields of the block have become."""
+        pieces = [b"\n" + field[:-1] if field else b"" for field in self._fields]
+        added = len(pieces) - count
+        return b"".join(pieces[:added]), pieces[added:]
 
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of the fields with a name, with their folds and without the blanks around them."""
@@ -94,11 +136,9 @@ class HeaderFields:
         self.changed_names.add(name)
 
     def _drop(self, places: list[int]) -> None:
-        """Remove the fields at these places, in time linear in the number of all fields."""
-        if places:
-            gone = frozenset(places)
-            self._fields = [field for place, field in enumerate(self._fields) if place not in gone]
-            self._names = [name for place, name in enumerate(self._names) if place not in gone]
+        """Leave empty fields at these places."""
+        for place in places:
+            self._fields[place] = self._names[place] = b""
 
 
 def unfolded(value: bytes) -> bytes:

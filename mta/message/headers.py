@@ -6,19 +6,14 @@ RFC 5321 section 4.4). Malformed fields are not rejected; they are relayed as th
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from mta.fast_value import fast_value
 from mta.message.dates import mail_date
 from mta.message.envelope import Origin, Recipient
 from mta.smtp.address import Address
-
-if TYPE_CHECKING:
-    # A relay without rules that rewrite does not need it.
-    from mta.message.header_fields import HeaderFields
 
 #: Fields of one name that are read; as many as the Received fields that end a mail loop (`mta.inbound.limits`).
 MAX_VALUES = 50
@@ -91,6 +86,21 @@ class HeaderScan:
     subject: bytes = b""
     author: bytes = b""
 
+    def with_author(self, author: bytes | None) -> "HeaderScan":
+        """Return the properties with another value of From, which may have folds; None if there is none."""
+        return HeaderScan(
+            self.hops,
+            self.has_date,
+            self.has_message_id,
+            author is not None,
+            self.unwanted,
+            self.private,
+            self.automatic,
+            self.message_id,
+            self.subject,
+            _FOLD.sub(b"", author) if author else b"",
+        )
+
 
 def header_end(data: bytes | bytearray, seen: int = 0, *, ended: bool = False) -> int | None:
     """Return the offset at which the header block at the beginning of `data` ends, or None if more octets are needed.
@@ -135,17 +145,16 @@ def scan(block: bytes) -> HeaderScan:
     )
 
 
-def scan_changed(found: HeaderScan, fields: "HeaderFields") -> HeaderScan:
-    """Return the properties of a header block after changes; `found` are those before. Reads as little as possible."""
-    names = fields.changed_names & _SCANNED
+def scan_changed(found: HeaderScan, block: bytes, names: AbstractSet[bytes], author: bytes | None) -> HeaderScan:
+    """Return the properties of a header block after changes; `found` are those before. Reads as little as possible.
+
+    `names` are those of the changed fields in lower case, `author` is the value of the topmost From, or None.
+    """
+    names = names & _SCANNED
     if not names:
         return found
-    if names == _FROM:
-        # Most rules that change a scanned field change this one.
-        authors = fields.values(b"from")
-        author = _FOLD.sub(b"", authors[0]) if authors else b""
-        return replace(found, has_from=bool(authors), author=author)
-    return scan(fields.block)
+    # Most rules that change a scanned field change this one.
+    return found.with_author(author) if names == _FROM else scan(block)
 
 
 def _value(block: bytes, lower: bytes, mark: bytes) -> bytes:

@@ -6,13 +6,26 @@ other rule decides on each recipient at RCPT.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 from mta.rules.actions import Accept, Action, Defer, Deny, Hold
-from mta.rules.conditions import Condition, OverCondition, Question, RecipientCondition, Rule, SizeCondition, Stage
-from mta.rules.facts import HOST_UNKNOWN, Facts, HostNotLookedUp
+from mta.rules.conditions import (
+    ClientCondition,
+    Condition,
+    OverCondition,
+    Question,
+    RecipientCondition,
+    Rule,
+    SizeCondition,
+    Stage,
+)
+from mta.rules.facts import HOST_UNKNOWN, Facts, HostNotLookedUp, MailFacts, mail_facts
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply
+
+# The clients with their senders for which `Acl` remembers the rules that can apply.
+_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +34,18 @@ class AclRule:
 
     rule: Rule
     action: Action
+    #: Whether the rule decides on the message as a whole.
+    after_data: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check that the rule can be asked."""
+        object.__setattr__(self, "after_data", any(one.stage is Stage.DATA for one in self.rule.all_conditions))
         if self.after_data and self.asks_for(RecipientCondition):
             raise ValueError(
                 "recipient and header. or larger cannot stand in one rule, because a message has one answer"
             )
         if self.after_data and self.by_recipient:
             raise ValueError("over counts messages in a rule with header. or larger, because a message has one answer")
-
-    @property
-    def after_data(self) -> bool:
-        """Whether the rule decides on the message as a whole."""
-        return any(condition.stage is Stage.DATA for condition in self.rule.all_conditions)
 
     @property
     def by_recipient(self) -> bool:
@@ -69,25 +80,35 @@ class Ruling:
 
 
 class Acl:
-    """The rules in their order."""
+    """The rules in their order.
 
-    __slots__ = ("_at_data", "_at_mail", "_at_recipient", "asks_for_rates", "rules")
+    Most conditions ask for the client or the sender, and most messages are of the same few. So the rules that can apply
+    to mail of a client and a sender are remembered, and only the rest of their conditions is asked for each message.
+    """
+
+    __slots__ = ("_at_mail", "_open_at_data", "_open_at_recipient", "asks_at_data", "asks_for_rates", "rules")
 
     def __init__(self, rules: Iterable[AclRule]) -> None:
         #: All rules in their order.
         self.rules = tuple(rules)
-        self._at_recipient = tuple(
-            (each.rule.question, Ruling(each.rule, each.action)) for each in self.recipient_rules
-        )
+        at_recipient = tuple(_OpenRule(rule, by_recipient=True) for rule in self.recipient_rules)
         # The rules that decide after the data, and those before them that take recipients out of their reach.
-        self._at_data = tuple(
-            _RuleAtData(rule)
+        at_data = tuple(
+            _OpenRule(rule, by_recipient=rule.by_recipient)
             for rule in _up_to_last(self.rules, lambda rule: rule.after_data)
             if rule.after_data or isinstance(rule.action, Accept | Hold)
         )
+        self._open_at_recipient: _Choose = lru_cache(_REMEMBERED)(partial(_open, at_recipient))
+        self._open_at_data: _Choose = lru_cache(_REMEMBERED)(partial(_open, at_data))
+        #: Whether `at_data` can decide.
+        self.asks_at_data = bool(at_data)
         #: Whether mail must be counted, so that `Facts.over` can tell whether a rate is exceeded.
         self.asks_for_rates = any(rule.asks_for(OverCondition) for rule in self.rules)
         self._at_mail = tuple(map(_RuleAtMail, _up_to_last(self.rules, lambda rule: rule.asks_for(SizeCondition))))
+
+    def __reduce__(self) -> "tuple[type[Acl], tuple[tuple[AclRule, ...]]]":
+        """Pickle the rules without those that are remembered, for another process."""
+        return Acl, (self.rules,)
 
     @property
     def recipient_rules(self) -> tuple[AclRule, ...]:
@@ -103,11 +124,6 @@ class Acl:
     def asks_at_mail(self) -> bool:
         """Whether `at_mail` can decide."""
         return bool(self._at_mail)
-
-    @property
-    def asks_at_data(self) -> bool:
-        """Whether `at_data` can decide."""
-        return bool(self._at_data)
 
     @property
     def host_names(self) -> tuple[str, ...]:
@@ -137,12 +153,12 @@ class Acl:
 
     def at_recipient(self, facts: Facts) -> Ruling | None:
         """Return the decision on `facts.recipient`, or None if no rule applies."""
-        for applies, ruling in self._at_recipient:
+        for rule in self._open_at_recipient(mail_facts(facts)):
             try:
-                if applies(facts):
-                    return ruling
+                if rule.applies(facts):
+                    return rule.ruling
             except HostNotLookedUp:
-                return Ruling(ruling.rule, Defer(HOST_UNKNOWN))
+                return Ruling(rule.ruling.rule, Defer(HOST_UNKNOWN))
         return None
 
     def at_data(self, facts: Facts, recipients: Sequence[Address]) -> Ruling | None:
@@ -151,7 +167,7 @@ class Acl:
         `recipients` are those that were accepted. A rule is asked unless rules before it accepted or held all of them.
         """
         undecided = recipients
-        for rule in self._at_data:
+        for rule in self._open_at_data(mail_facts(facts)):
             try:
                 if rule.by_recipient:
                     undecided = _without(rule.applies, facts.copy(), undecided)
@@ -174,16 +190,34 @@ def _without(applies: Question, facts: Facts, recipients: Sequence[Address]) -> 
     return left
 
 
-class _RuleAtData:
-    """A rule about whole messages, or one before it that takes recipients out of its reach."""
+class _OpenRule:
+    """A rule by its conditions on client and sender, whose answers stay the same, and by all others.
 
-    __slots__ = ("after_data", "applies", "by_recipient", "ruling")
+    `may_apply` asks the former, `applies` the latter.
+    """
 
-    def __init__(self, rule: AclRule) -> None:
+    __slots__ = ("after_data", "applies", "by_recipient", "may_apply", "ruling")
+
+    def __init__(self, rule: AclRule, *, by_recipient: bool) -> None:
         self.ruling = Ruling(rule.rule, rule.action)
-        self.applies = rule.rule.question
+        self.may_apply, self.applies = rule.rule.questions(_is_of_client)
         self.after_data = rule.after_data
-        self.by_recipient = rule.by_recipient
+        self.by_recipient = by_recipient
+
+
+_Choose = Callable[[MailFacts], tuple[_OpenRule, ...]]
+
+
+def _is_of_client(condition: Condition) -> bool:
+    # The addresses of a host name may change.
+    return condition.stage is Stage.MAIL and not (isinstance(condition, ClientCondition) and condition.names)
+
+
+def _open(rules: tuple[_OpenRule, ...], known: MailFacts) -> tuple[_OpenRule, ...]:
+    """Return the rules that can apply to mail with these facts."""
+    client, trusted, sender, login, helo, tls = known
+    facts = Facts(client, trusted, sender, login=login, helo=helo, tls=tls)
+    return tuple(rule for rule in rules if rule.may_apply(facts))
 
 
 class _RuleAtMail:

@@ -5,7 +5,7 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import ClassVar, Protocol
 
@@ -21,6 +21,9 @@ _V6_PREFIX = 64
 #: Returns whether something holds. May raise HostNotLookedUp.
 Question = Callable[[Facts], bool]
 _IS_TRUSTED: Question = attrgetter("trusted")
+#: A question, and the answer that it must give.
+Check = tuple[Question, bool]
+Checks = tuple[Check, ...]
 
 
 class Stage(IntEnum):
@@ -271,13 +274,16 @@ class Rule:
     digest: str = field(default="", repr=False, compare=False)
     #: The place in words, for the log.
     place: str = field(init=False, repr=False, compare=False)
-    # The questions to all conditions, and the answers that they must give.
-    _checks: tuple[tuple[Question, bool], ...] = field(init=False, repr=False, compare=False)
+    # The conditions in the order in which they are asked, and the questions to them; each with its wanted answer.
+    _in_order: tuple[tuple[Condition, bool], ...] = field(init=False, repr=False, compare=False)
+    _checks: Checks = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Put the conditions into the order in which they are asked."""
-        checks = tuple((_question(condition), wanted) for condition, wanted in self._in_order())
-        object.__setattr__(self, "_checks", checks)
+        conditions = [(one, True) for one in self.conditions] + [(one, False) for one in self.unless]
+        conditions.sort(key=lambda check: _turn(check[0]))
+        object.__setattr__(self, "_in_order", tuple(conditions))
+        object.__setattr__(self, "_checks", tuple([(_question(condition), wanted) for condition, wanted in conditions]))
         object.__setattr__(self, "place", str(self.where))
 
     @property
@@ -288,9 +294,18 @@ class Rule:
     @property
     def question(self) -> Question:
         """The callable that answers as `applies` does; with one condition it is the condition itself."""
-        if len(self._checks) == 1 and self._checks[0][1]:
-            return self._checks[0][0]
-        return self.applies
+        return _question_of(self._checks)
+
+    def questions(self, chosen: Callable[[Condition], bool]) -> tuple[Question, Question]:
+        """Return the callables that tell whether a part of the conditions holds, and whether all others do.
+
+        The rule applies if both parts hold. A part without conditions is `always`.
+        """
+        part: list[Check] = []
+        others: list[Check] = []
+        for (condition, _), check in zip(self._in_order, self._checks, strict=True):
+            (part if chosen(condition) else others).append(check)
+        return _question_of(tuple(part)), _question_of(tuple(others))
 
     @property
     def all_conditions(self) -> tuple[Condition, ...]:
@@ -312,21 +327,14 @@ class Rule:
 
     def applies(self, facts: Facts) -> bool:
         """Return whether the rule applies. Raises HostNotLookedUp if that depends on an address not known yet."""
-        for matches, wanted in self._checks:  # noqa: SIM110  a generator costs as much as a condition
-            if matches(facts) is not wanted:
-                return False
-        return True
+        return _hold(self._checks, facts)
 
     def obstacle(self, facts: Facts) -> str:
         """Return the key of the first condition by which the rule does not apply, or "". Raises HostNotLookedUp."""
-        for condition, wanted in self._in_order():
+        for condition, wanted in self._in_order:
             if condition.matches(facts) is not wanted:
                 return condition.key if wanted else f"unless.{condition.key}"
         return ""
-
-    def _in_order(self) -> list[tuple[Condition, bool]]:
-        checks = [(one, True) for one in self.conditions] + [(one, False) for one in self.unless]
-        return sorted(checks, key=lambda check: _turn(check[0]))
 
     def __str__(self) -> str:
         """Return the place of the rule, with its name in quotation marks."""
@@ -336,6 +344,24 @@ class Rule:
 def _question(condition: Condition) -> Question:
     """Return the callable that tells whether a condition holds; for the commonest one it is a function in C."""
     return _IS_TRUSTED if condition == _TRUSTED else condition.matches
+
+
+def _question_of(checks: Checks) -> Question:
+    if not checks:
+        return always
+    return checks[0][0] if len(checks) == 1 and checks[0][1] else partial(_hold, checks)
+
+
+def _hold(checks: Checks, facts: Facts) -> bool:
+    for matches, wanted in checks:  # noqa: SIM110  a generator costs as much as a condition
+        if matches(facts) is not wanted:
+            return False
+    return True
+
+
+def always(_facts: Facts) -> bool:
+    """Return True: there is no condition."""
+    return True
 
 
 def _turn(condition: Condition) -> int:

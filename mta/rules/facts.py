@@ -92,4 +92,9 @@ class Facts:
         return found
 
 
+#: The facts that are known at MAIL, except the announced size: client, trusted, sender, login, helo and tls.
+MailFacts = tuple[str, bool, Address | None, str, str, bool]
+#: Returns these facts.
+mail_facts: Callable[[Facts], MailFacts] = attrgetter("client", "trusted", "sender", "login", "helo", "tls")
+
 _values = attrgetter(*(each.name for each in fields(Facts) if each.init))

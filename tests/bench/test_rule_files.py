@@ -15,7 +15,7 @@ def test_twenty_rules_are_asked_and_those_that_rewrite_apply():
     assert found.envelope.sender != SENDER
     assert found.envelope.recipients == ENVELOPE.recipients
     # The message has no field that the rule about X-Mailer could remove.
-    assert len(found.rules) == len(book.rewrite.rules) - 1
+    assert len(found.change.rules) == len(book.rewrite.rules) - 1
 
 
 def test_rules_by_recipient_leave_every_recipient_to_the_last_one():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.message.header_fields import HeaderFields, unfolded
+from mta.message.header_fields import HeaderFields, SelectedFields, joined, unfolded
 from mta.message.headers import scan, scan_changed
 
 BLOCK = b"From: a@b.test\r\nX-Mailer : x\r\n\tfolded\r\nsubject: hi\r\nX-MAILER:y\r\nTo:\r\n c@d.test\r\n"
@@ -65,6 +65,31 @@ def test_no_octet_of_a_block_is_lost(lines: list[bytes]) -> None:
     assert HeaderFields(b"".join(lines)).block == b"".join(lines)
 
 
+def test_a_block_is_cut_at_the_selected_fields() -> None:
+    selected = SelectedFields({b"x-mailer", b"to"})
+    pieces = selected.cut(BLOCK)
+    assert pieces[1::2] == [b"\nX-Mailer : x\r\n\tfolded\r", b"\nX-MAILER:y\r", b"\nTo:\r\n c@d.test\r"]
+    assert joined(pieces) == BLOCK
+    assert SelectedFields(()).cut(BLOCK) == [b"\n" + BLOCK]
+    assert SelectedFields({b"x"}).cut(b"X-A: b\r\nAX: x\r\n x: y\r\n")[1::2] == []
+    assert joined(SelectedFields({b"x"}).cut(b"X: b")) == b"X: b\r\n"
+    assert joined(SelectedFields({b"x"}).cut(b"")) == b""
+
+
+@given(
+    st.lists(st.sampled_from([b"a: x\r\n", b"A :\n", b" y\r\n", b"b: z\r\n", b"ab: z\n"])),
+    st.sampled_from([b"a", b"b"]),
+)
+def test_the_fields_of_a_cut_block_are_those_of_the_whole_one(lines: list[bytes], name: bytes) -> None:
+    while lines and lines[0][:1] == b" ":
+        del lines[0]
+    pieces = SelectedFields({name}).cut(b"".join(lines))
+    assert joined(pieces) == b"".join(lines)
+    cut = HeaderFields(b"".join(pieces[1::2])[1:] + b"\n" if pieces[1:] else b"")
+    assert cut.values(name) == HeaderFields(b"".join(lines)).values(name)
+    assert cut.pieces(len(pieces[1::2])) == (b"", pieces[1::2])
+
+
 @given(
     st.lists(st.sampled_from((b"From", b"FROM", b"Date", b"Subject", b"Message-ID", b"List-Id", b"X-Tag")), max_size=6),
     st.lists(
@@ -90,4 +115,5 @@ def test_a_changed_header_has_the_properties_that_a_scan_finds(
             fields.remove(name)
         else:
             fields.change(name, lambda _, value=value: b" " + value)
-    assert scan_changed(scan(block), fields) == scan(fields.block)
+    author = next(iter(fields.values(b"from")), None)
+    assert scan_changed(scan(block), fields.block, fields.changed_names, author) == scan(fields.block)

@@ -224,6 +224,13 @@ def test_the_decisions_are_those_of_asking_each_rule_by_itself(rules, known, rec
     assert (None if ruling is None else ruling.rule) == (None if decision is None else decision.rule)
 
 
+@given(_ACLS, st.lists(_FACTS, min_size=2, max_size=4))
+def test_a_decision_does_not_depend_on_the_mail_before(rules, mail):
+    shared = Acl(in_lines(rules))
+    for known in [replace(each, host_addresses=_HOSTS[2]) for each in (*mail, *mail)]:
+        assert flow(shared, known, [BOB, EVE]) == flow(Acl(in_lines(rules)), known, [BOB, EVE])
+
+
 @given(_ACLS, _FACTS, st.sampled_from([BOB, EVE]))
 @example([AclRule(rule(recipient("bob@*")), DEFER), AclRule(rule(SizeCondition(10)), DENY)], facts(size=50), BOB)
 def test_a_refusal_at_mail_is_of_the_kind_of_the_first_rule_that_would_apply_if_all_were_known(rules, known, address):

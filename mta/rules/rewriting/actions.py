@@ -51,6 +51,7 @@ class SetSender:
 
     replacement: Replacement
     key: ClassVar[str] = "set.sender"
+    fields: ClassVar[tuple[bytes, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class SetFrom:
     #: The whole author, or b"" if it depends on the one that was there.
     mailbox: bytes = field(init=False, repr=False, compare=False)
     key: ClassVar[str] = "set.from"
+    fields: ClassVar[tuple[bytes, ...]] = (b"from", b"sender")
 
     def __post_init__(self) -> None:
         """Write the author once, because a rule has it in every message."""
@@ -74,6 +76,7 @@ class SetReplyTo:
 
     value: bytes | None
     key: ClassVar[str] = "set.reply_to"
+    fields: ClassVar[tuple[bytes, ...]] = (b"reply-to", b"from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class SetRecipients:
 
     replacements: tuple[Replacement, ...]
     key: ClassVar[str] = "set.recipient"
+    fields: ClassVar[tuple[bytes, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class AddField:
 
     name: str
     text: str
+    fields: ClassVar[tuple[bytes, ...]] = ()
     #: The name in lower case.
     lower_name: bytes = field(init=False, repr=False, compare=False)
     # The line without values that are filled in; None if there are some.
@@ -149,12 +154,12 @@ class RemoveFields:
 
     names: tuple[str, ...]
     #: The same names as octets.
-    octets: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    fields: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
     key: ClassVar[str] = "remove"
 
     def __post_init__(self) -> None:
         """Encode the names once."""
-        object.__setattr__(self, "octets", tuple(name.encode() for name in self.names))
+        object.__setattr__(self, "fields", tuple(name.encode() for name in self.names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,11 @@ class Hide:
     trace: bool = False
     key: ClassVar[str] = "hide"
 
+    @property
+    def fields(self) -> tuple[bytes, ...]:
+        """The names of the fields that the action changes."""
+        return (b"received",) if self.trace else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Bcc:
@@ -172,8 +182,10 @@ class Bcc:
 
     address: Address
     key: ClassVar[str] = "bcc"
+    fields: ClassVar[tuple[bytes, ...]] = ()
 
 
+#: Each has the names, in lower case, of the `fields` that it reads, changes or removes.
 RewriteAction = SetSender | SetFrom | SetReplyTo | SetRecipients | MapAddresses | AddField | RemoveFields | Hide | Bcc
 
 

@@ -1,7 +1,7 @@
-"""A message while rules rewrite it: its envelope and its header fields, and one method for each action."""
+"""A message while rules rewrite it: envelope and header fields that they see, and one method for each action."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from mta.message.address_fields import mailboxes, replace_addresses
 from mta.message.encoded_words import decoded_text
 from mta.message.envelope import Envelope, Notify, Recipient
 from mta.message.header_fields import HeaderFields, unfolded
-from mta.message.headers import HeaderScan, scan_changed
+from mta.rules.conditions import Rule
 from mta.rules.facts import Facts
 from mta.rules.rewriting.actions import (
     AddField,
@@ -26,6 +26,7 @@ from mta.rules.rewriting.actions import (
     named,
 )
 from mta.rules.rewriting.address_map import Replacement
+from mta.rules.rewriting.change import Change, Words
 from mta.smtp.address import Address, printable
 
 #: The X-Original-To fields that a message gets.
@@ -40,17 +41,16 @@ _DATE = re.compile(
 )
 
 
-#: Makes the words of a change.
-Words = Callable[[], str]
 #: An action, and the method that carries it out.
 Step = tuple[Callable[["_RuleRun", Any], None], RewriteAction]
 
 
 class Draft:
-    """The message as the rules so far left it."""
+    """The message as the rules so far left it. `fields` are pieces of its header block (`SelectedFields`)."""
 
     __slots__ = (
         "_block",
+        "_count",
         "_envelope",
         "_fields",
         "_originals",
@@ -61,9 +61,11 @@ class Draft:
         "sender",
     )
 
-    def __init__(self, envelope: Envelope, block: bytes) -> None:
+    def __init__(self, envelope: Envelope, fields: Sequence[bytes]) -> None:
         self._envelope = envelope
-        self._block = block
+        self._count = len(fields)
+        # The fields as a block of their own.
+        self._block = b"".join(fields)[1:] + b"\n" if fields else b""
         # Made for the first rule that applies.
         self._fields: HeaderFields | None = None
         self._run: _RuleRun | None = None
@@ -77,34 +79,31 @@ class Draft:
         self.hide_client = False
 
     @property
-    def envelope(self) -> Envelope:
-        """The envelope."""
-        before = self._envelope
-        if self.sender == before.sender and self.recipients == before.recipients:
-            return before
-        return before.with_addresses(self.sender, self.recipients)
-
-    @property
     def header_changed(self) -> bool:
         """Whether a field was changed since the last call of `take_block`."""
         return self._fields is not None and self._fields.changed
 
     def take_block(self) -> bytes:
-        """Return the header block."""
+        """Return the fields that the rules see, as a header block."""
         if self._fields is not None and self._fields.changed:
             self._block, self._fields.changed = self._fields.block, False
         return self._block
 
-    def scan(self, found: HeaderScan) -> HeaderScan:
-        """Return the properties of the header; `found` are those before all rules."""
-        return found if self._fields is None else scan_changed(found, self._fields)
-
-    def finished_block(self) -> bytes:
-        """Return the header block with the addresses of recipients that were replaced."""
-        if not self._originals:
-            return self.take_block()
-        originals = list(self._originals)[:MAX_ORIGINALS]
-        return b"".join((*(f"X-Original-To: {one}\r\n".encode() for one in originals), self.take_block()))
+    def finish(self, rules: Sequence[Rule], words: Sequence[Sequence[Words]]) -> Change:
+        """Return the whole change, with the rules that made it and its words."""
+        top, names, author = b"", frozenset[bytes](), None
+        pieces: list[bytes] | None = None
+        if self._fields is not None and self._fields.changed_names:
+            top, pieces = self._fields.pieces(self._count)
+            names = frozenset(self._fields.changed_names)
+            author = next(iter(self._fields.values(b"from")), None) if b"from" in names else None
+        if self._originals:
+            # The addresses of recipients that were replaced.
+            originals = list(self._originals)[:MAX_ORIGINALS]
+            top = b"".join(f"\nX-Original-To: {one}\r".encode() for one in originals) + top
+        recipients = None if self.recipients == self._envelope.recipients else self.recipients
+        places = dict.fromkeys([rule.place for rule in rules])
+        return Change(self.sender, recipients, top, pieces, names, author, self.hide_client, rules, places, words)
 
     def change(self, steps: tuple[Step, ...], facts: Facts, matched: tuple[Recipient, ...]) -> list[Words]:
         """Carry out the actions of a rule that applies to these recipients. Return the changes."""
@@ -237,7 +236,7 @@ class _RuleRun:
         self.changes.append(partial(_shown_line, line))
 
     def remove_fields(self, action: RemoveFields) -> None:
-        removed = [name for name in action.octets if self._fields.remove(name)]
+        removed = [name for name in action.fields if self._fields.remove(name)]
         if removed:
             self.changes.append(lambda: f"{b', '.join(removed).decode().title()} removed")
 

@@ -2,11 +2,15 @@
 
 import pickle
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mta.inbound.networks import HostName, TrustItem, TrustList
 from mta.message.envelope import Envelope, Notify, Origin, Recipient
+from mta.message.headers import scan
 from mta.rules.conditions import (
     ClientCondition,
     Condition,
@@ -35,7 +39,7 @@ from mta.rules.rewriting.actions import (
 )
 from mta.rules.rewriting.address_map import AddressMap, read_map_line, read_replacement
 from mta.rules.rewriting.draft import MAX_ORIGINALS
-from mta.rules.rewriting.rewriting import RewriteRule, Rewriting, Rewritten
+from mta.rules.rewriting.rewriting import MAX_REMEMBERED, RewriteRule, Rewriting, Rewritten
 from mta.smtp.address import parse_address
 
 FACTS = Facts("10.0.3.7", trusted=True, sender=None, login="shop")
@@ -236,7 +240,7 @@ def test_hidden_hosts_keep_their_number_and_dates() -> None:
         b"Received: from x.lan by y.lan; not a date of x.lan\r\nFrom: a@b.test\r\n"
     )
     result = rewritten(rule(Hide(client=True, trace=True)), block=block)
-    assert result.hide_client
+    assert result.change.hide_client
     assert result.block == (
         b"Received: (hidden); Sun, 22 Nov 2026 12:58:42 +0000\r\nReceived: (hidden)\r\nFrom: a@b.test\r\n"
     )
@@ -256,6 +260,111 @@ def test_a_condition_sees_what_the_rules_before_left() -> None:
     assert recipients(rewritten(by_sender, by_header, first)) == ["bob@a.test"]
 
 
+_SENDERS = ("app@host1.lan", "web@host1.lan", "x@a.test", "")
+_RECIPIENTS = (("bob@a.test",), ("eve@b.test",), ("bob@a.test", "eve@b.test"))
+_FIELDS = (b"From: app@host1.lan\r\n", b"FROM:\r\n\t<web@host1.lan>\r\n", b"Subject: hi\r\n", b"X-Tag: main\r\n")
+_FIELDS += (b"Sender: x@a.test\r\n", b"x-mailer:\r\n y\r\n", b"Reply-To: <app@host1.lan>, y@z.test\n")
+_ACTIONS = (
+    SetSender(NOREPLY),
+    read_set_from("*@example.com"),
+    read_set_reply_to("from"),
+    MapAddresses(AddressMap([read_map_line("*@host1.lan -> *@example.com")])),
+    AddField("X-Client", "{client} {login} {sender}"),
+    AddField("Subject", "added"),
+    RemoveFields(("x-mailer", "subject")),
+    Hide(client=True),
+    read_bcc("archive@example.com"),
+)
+_CONDITIONS = (
+    ClientCondition(trusted=True),
+    SenderCondition(patterns("*@example.com")),
+    RecipientCondition(patterns("*@b.test")),
+    HeaderCondition("X-Tag", TextPatterns([read_text_pattern("main")])),
+)
+_RULES = st.builds(
+    lambda actions, when, unless, last: rule(*actions, when=tuple(when), unless=tuple(unless), last=last),
+    st.lists(st.sampled_from(_ACTIONS), max_size=2),
+    st.lists(st.sampled_from(_CONDITIONS), max_size=1),
+    st.lists(st.sampled_from(_CONDITIONS), max_size=1),
+    st.sampled_from((False, False, False, True)),
+)
+_DIFFERENCES = st.one_of(
+    st.tuples(st.just("client"), st.sampled_from(("10.0.3.7", "10.0.3.8"))),
+    st.tuples(st.just("trusted"), st.booleans()),
+    st.tuples(st.just("login"), st.sampled_from(("shop", ""))),
+    st.tuples(st.just("sender"), st.sampled_from(_SENDERS)),
+    st.tuples(st.just("to"), st.sampled_from(_RECIPIENTS)),
+    st.tuples(st.just("block"), st.lists(st.sampled_from(_FIELDS), max_size=4).map(b"".join)),
+)
+
+
+@given(st.lists(_RULES, max_size=4), st.lists(_DIFFERENCES, min_size=1, max_size=6))
+def test_a_message_is_changed_alike_whatever_came_before_it(rules, differences) -> None:
+    shared = Rewriting(rules)
+    known = {"client": "10.0.3.7", "trusted": True, "login": "shop"}
+    known |= {"sender": "app@host1.lan", "to": ["bob@a.test"], "block": BLOCK}
+    # Each message differs from the one before it in one thing.
+    for name, value in [("trusted", True), *differences]:
+        known[name] = value
+        facts = Facts(known["client"], known["trusted"], None, login=known["login"])
+        before, block = envelope(*known["to"], sender=known["sender"]), known["block"]
+        shared.apply(facts, before, block)
+        found, alone = shared.apply(facts, before, block), Rewriting(rules).apply(facts, before, block)
+        assert found == alone
+        assert [note.changes for note in found.notes] == [note.changes for note in alone.notes]
+        assert found.scan(scan(block)) == scan(found.block)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"client": "10.0.3.8"}, {"trusted": False}, {"login": ""}, {"sender": ""}, {"to": "b@b.test"}, {"block": b""}],
+)
+def test_all_that_rules_see_of_a_message_tells_it_from_others(other: dict[str, object]) -> None:
+    rules = [
+        rule(AddField("X-Seen", "{client} {login} {sender}")),
+        rule(Hide(client=True), unless=(_CONDITIONS[0],)),
+        rule(AddField("X-To", "b"), when=(_CONDITIONS[2],)),
+        rule(RemoveFields(("subject",))),
+    ]
+    shared, usual = Rewriting(rules), {"client": "10.0.3.7", "trusted": True, "login": "shop"}
+    usual |= {"sender": "app@host1.lan", "to": "bob@a.test", "block": BLOCK}
+    found = []
+    for known in (usual, usual | other):
+        facts = Facts(known["client"], known["trusted"], None, login=known["login"])
+        before = envelope(known["to"], sender=known["sender"])
+        shared.apply(facts, before, known["block"])
+        found.append(shared.apply(facts, before, known["block"]))
+        assert found[-1] == Rewriting(rules).apply(facts, before, known["block"])
+    assert found[0].change != found[1].change
+    assert shared.remembered == 2
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    rules = Rewriting([rule(read_set_from("*@example.com"))])
+    for number in range(2 * MAX_REMEMBERED):
+        block = b"From: u%d@host1.lan\r\n" % number
+        rules.apply(FACTS, envelope(), block)
+        assert rules.apply(FACTS, envelope(), block).block == b"From: u%d@example.com\r\n" % number
+    assert 0 < rules.remembered <= MAX_REMEMBERED
+    short = rules.remembered
+    for _ in range(2):
+        rules.apply(FACTS, envelope(), b"From: a@host1.lan\r\n" * 100)
+    assert rules.remembered == short
+    # Nothing is remembered for mail that comes only once.
+    rules = Rewriting([rule(read_set_from("*@example.com"))])
+    for number in range(MAX_REMEMBERED):
+        rules.apply(FACTS, envelope(), b"From: u%d@host1.lan\r\n" % number)
+    assert not rules.remembered
+
+
+@pytest.mark.parametrize("action", [read_bcc("one@x.test"), SetRecipients((NOREPLY,))])
+def test_changes_of_recipients_are_not_remembered(action: RewriteAction) -> None:
+    rules = Rewriting([rule(action)])
+    for _ in range(2):
+        rules.apply(FACTS, envelope(), BLOCK)
+    assert not rules.remembered
+
+
 def test_no_rule_is_asked_after_the_last_one() -> None:
     other = rule(read_bcc("one@x.test"))
     assert recipients(rewritten(rule(last=True), other)) == ["bob@a.test"]
@@ -269,6 +378,10 @@ def test_an_unknown_host_name_leaves_the_decision_open() -> None:
     assert rules.host_names == ("web.lan",)
     with pytest.raises(HostNotLookedUp):
         rules.apply(FACTS, envelope(), BLOCK)
+    # The addresses of a name may change from one message to the next.
+    for address, applies in (("10.0.3.7", True), ("10.0.3.8", False)):
+        facts = replace(FACTS, trusted=False, host_addresses=lambda _, each=address: frozenset({ip_address(each)}))
+        assert bool(rules.apply(facts, envelope(), BLOCK).notes) is applies
 
 
 def test_rules_can_be_handed_to_another_process() -> None:
