@@ -26,6 +26,7 @@ from mta.daemon.clocks import use_monotonic_timers
 from mta.daemon.mounts import is_container_volume, volatility_notice
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.metrics import MetricsServer, metrics_sockets, new_counters, new_event_log
+from mta.daemon.parts.page import PageServer, listen_for_page
 from mta.daemon.parts.traffic import TrafficService
 from mta.daemon.periodic import PeriodicService
 from mta.daemon.privileges import (
@@ -39,7 +40,7 @@ from mta.daemon.privileges import (
     target_identity,
 )
 from mta.daemon.process_end import Signals, exit_with, fail, ignore_signals, write_stderr
-from mta.daemon.relay import Relay, read_keys, read_users
+from mta.daemon.relay import Relay, client_certificate, read_keys, read_users, server_certificate
 from mta.daemon.rules_watch import LOOK_INTERVAL, RulesWatch
 from mta.daemon.runtime_settings import publish_settings
 from mta.daemon.systemd import ManagerService, find_manager
@@ -55,9 +56,8 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
 from mta.queue.worker_queues.merge import merge
 from mta.rules.book import CurrentRules
-from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
-from mta.tls.server import CertificateError, ServerCertificate
+from mta.tls.server import CertificateError
 from mta.users.users import UsersError
 from mta.workers.parent import supervise
 from mta.workers.process import STOP_SECONDS
@@ -163,8 +163,9 @@ class Daemon(MultiService):
             identity = target_identity(settings) if self._may_become and is_root() else None
             self._sockets = _open_sockets(settings, event_log)
             self._metrics_sockets = metrics_sockets(settings)
-            self._certificate = _read_certificate(settings, event_log)
-            self._client_certificate = _read_client_certificate(settings, event_log)
+            self._page_listening = listen_for_page(settings, event_log)
+            self._certificate = server_certificate(settings, event_log)
+            self._client_certificate = client_certificate(settings, event_log)
             self._keyring = read_keys(settings, self._reactor, event_log.notice)
             self._users = read_users(settings, self._reactor, event_log.notice)
             if identity is not None:
@@ -189,9 +190,10 @@ class Daemon(MultiService):
             core.setServiceParent(self)
             if self._counters is not None:
                 self._serve_metrics(core, self._counters)
+            page = self._serve_page(core)
             self._count_traffic()
             super().startService()
-            reload = partial(_call_all, core.reload, watch.reload)
+            reload = partial(_call_all, core.reload, watch.reload, page)
             Signals(self._reactor, stop=self._stop_reactor, reload=reload, notice=self._event_log.notice).install()
         except (*_MISTAKES, QueueError) as error:
             _end_with(error)
@@ -241,6 +243,18 @@ class Daemon(MultiService):
             self._metrics_sockets, core, self._output, self._reactor, counters if self._settings.workers > 1 else None
         )
         self._metrics.setServiceParent(self)
+
+    def _serve_page(self, core: Relay | Supervisor) -> Callable[[], object]:
+        """Serve the page, if it is on; return the callable that reads its files again."""
+        if self._page_listening is None or not isinstance(core, Relay):
+            return lambda: None
+        self._addresses += self._page_listening.addresses
+        answers = None if self._metrics is None else self._metrics.answers
+        page = PageServer(
+            self._page_listening, self._settings, lambda: core.state, self._rules, self._reactor, answers=answers
+        )
+        page.setServiceParent(self)
+        return page.reload
 
     def _supervisor(self, watchdog: float | None) -> Supervisor:
         # The workers read the DKIM keys themselves; notices about them were logged once, by the parent.
@@ -345,23 +359,6 @@ def _ports(settings: Settings) -> list[tuple[int, PortRule]]:
 
 def _listen(address: str, port: int, setting: str, rule: PortRule, patience: float) -> ListeningSocket:
     return ListeningSocket(bind(address, port, setting, patience, port_setting=rule.setting), rule)
-
-
-def _read_certificate(settings: Settings, event_log: EventLog) -> ServerCertificate | None:
-    if settings.certificate_path is None or settings.key_path is None:
-        return None
-    paths = settings.certificate_path, settings.key_path
-    return ServerCertificate(*paths, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
-
-
-def _read_client_certificate(settings: Settings, event_log: EventLog) -> ClientCertificate | None:
-    if settings.client_certificate is None:
-        return None
-    certificate = read_client_certificate(settings.client_certificate, event_log.trouble)
-    problem = certificate.problem(time.time())
-    if problem:
-        event_log.notice(problem)
-    return certificate
 
 
 def _publish_settings(settings: Settings, event_log: EventLog) -> None:

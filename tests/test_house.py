@@ -117,6 +117,8 @@ MAY_IMPORT = {
     },
     "mta.admin.page": {
         "mta.admin",
+        "mta.metrics.health",
+        "mta.metrics.server",
         "mta.explain.message",
         "mta.explain.values",
         "mta.explain.words",

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorTime
 
+from mta.admin.feed import Feed
+from mta.admin.state import Order, RelayState
+from mta.admin.traffic import Traffic
 from mta.config.readers.events import EventsTarget
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.control import ControlService, OnAction
+from mta.daemon.parts.admin import AskedRelay, OwnState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules
 from mta.daemon.parts.listening import listener
@@ -86,6 +90,8 @@ class RelayParts:
     close: Callable[[], Awaitable[object]]
     #: None if metrics are off.
     figures: RelayFigures | None
+    #: The relay as an operator asks and orders it.
+    state: RelayState
 
 
 def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
@@ -138,10 +144,12 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     factory = listener(context, trusted, threads, limits, new_session)
     services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, queue, delivery)]
     services += [each for each in (tokens, events) if each is not None]
-    control = ControlService(clock, context.home, _on_action(delivery, tokens), event_log.trouble, delivery.waits_for)
+    on_action = _on_action(delivery, tokens)
+    control = ControlService(clock, context.home, on_action, event_log.trouble, delivery.waits_for)
     figures = relay_figures(context, queue, factory, delivery, tokens)
     reloads = tuple(_reloads(context, aliases, trust_store))
-    return RelayParts(factory, (*services, control), reloads, partial(_close, rates, events), figures)
+    state = _own_state(context, queue, delivery, on_action)
+    return RelayParts(factory, (*services, control), reloads, partial(_close, rates, events), figures, state)
 
 
 async def _close(rates: OwnRates, events: "EventStream | None") -> None:
@@ -211,6 +219,23 @@ def _on_action(delivery: DeliveryService, tokens: "TokenSource | None") -> OnAct
         delivery.applied(action, ids, by)
 
     return applied
+
+
+def _own_state(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService, on_action: OnAction) -> RelayState:
+    """Return the relay as an operator asks and orders it."""
+    event_log = context.event_log
+    feed = Feed(event_log.copy_to)
+    event_log.copy_errors_to(feed.receive_error)
+
+    def applied(order: Order, ids: list[QueueId]) -> None:
+        on_action(order.action, ids, order.by)
+
+    traffic = Traffic(context.settings.queue_dir, context.wall_clock)
+    return OwnState(
+        AskedRelay(
+            context.settings, queue, delivery, context.rules, event_log, applied, context.wall_clock, feed, traffic
+        )
+    )
 
 
 def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant, trust_store: TrustStore) -> "TokenSource":

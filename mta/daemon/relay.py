@@ -14,6 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mta.admin.state import RelayState
 from mta.config.settings import Settings
 from mta.daemon.assembly import wire_up
 from mta.daemon.malloc_trim import BUSY_INTERVAL as TRIM_INTERVAL
@@ -31,6 +32,8 @@ from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.recovery import Recovery
 from mta.queue.sqlite.wal import INTERVAL as WAL_INTERVAL
 from mta.queue.sqlite.wal import WAL_OCTETS, WalMonitor
+from mta.tls.client_certificate import ClientCertificate, read_client_certificate
+from mta.tls.server import ServerCertificate
 from mta.users.users import Users
 
 if TYPE_CHECKING:
@@ -74,6 +77,8 @@ class Relay(MultiService):
         self._factory = parts.factory
         self._close_parts = parts.close
         self._figures = parts.figures
+        #: The relay as an operator asks and orders it; set by `startService`.
+        self.state: RelayState = parts.state
         for service in parts.services:
             service.setServiceParent(self)
         wal = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)
@@ -123,6 +128,25 @@ def read_keys(settings: Settings, reactor: Any, notice: Notice) -> Keyring | Non
     if settings.dkim_key_path is None:
         return None
     return open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=reactor.seconds, notice=notice)
+
+
+def server_certificate(settings: Settings, event_log: EventLog) -> ServerCertificate | None:
+    """Return the certificate that clients are shown, or None if STARTTLS is not offered. Raises CertificateError."""
+    if settings.certificate_path is None or settings.key_path is None:
+        return None
+    paths = settings.certificate_path, settings.key_path
+    return ServerCertificate(*paths, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
+
+
+def client_certificate(settings: Settings, event_log: EventLog) -> ClientCertificate | None:
+    """Return the certificate that the smarthost is shown, or None if there is none. Raises CertificateError."""
+    if settings.client_certificate is None:
+        return None
+    certificate = read_client_certificate(settings.client_certificate, event_log.trouble)
+    problem = certificate.problem(time.time())
+    if problem:
+        event_log.notice(problem)
+    return certificate
 
 
 def read_users(settings: Settings, reactor: Any, notice: Notice) -> Users | None:

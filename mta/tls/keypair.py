@@ -11,7 +11,7 @@ from mta.message.dates import utc
 from mta.tls.context import new_context
 from mta.tls.pem_files import CertificateError, PemFiles, load, read_files
 
-__all__ = ["CertificateError", "KeyPair", "PemFiles", "make_pair", "read_files", "read_pair"]
+__all__ = ["CertificateError", "KeyPair", "PemFiles", "dns_names", "make_pair", "read_files", "read_pair"]
 
 # All suites have forward secrecy. The last group has no AEAD, for clients that would otherwise send in clear text.
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL"
@@ -71,9 +71,13 @@ def _date_problem(certificate: x509.Certificate, now: dt.datetime) -> str:
 
 
 def _names(certificate: x509.Certificate) -> str:
+    return " ".join(dns_names(certificate)[:3]) or certificate.subject.rfc4514_string() or "no name"
+
+
+def dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return the DNS names in a certificate."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        found = names.get_values_for_type(x509.DNSName)
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        found = []
-    return " ".join(found[:3]) or certificate.subject.rfc4514_string() or "no name"
+        return ()
+    return tuple(names.get_values_for_type(x509.DNSName))

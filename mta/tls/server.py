@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from mta.file_stamp import FileStamp
 from mta.tls.context import openssl_error_text
-from mta.tls.keypair import CertificateError, KeyPair, PemFiles, make_pair, read_files
+from mta.tls.keypair import CertificateError, KeyPair, PemFiles, dns_names, make_pair, read_files
 
 __all__ = ["CertificateError", "CertificateSnapshot", "ServerCertificate", "tls_failure_text"]
 
@@ -80,6 +80,11 @@ class ServerCertificate:
     def ends(self) -> float:
         """When the certificate in use expires, seconds since 1970."""
         return self._pair.certificate.not_valid_after_utc.timestamp()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The DNS names in the certificate in use."""
+        return dns_names(self._pair.certificate)
 
     @property
     def snapshot(self) -> CertificateSnapshot:

@@ -7,6 +7,10 @@ from harness.daemon import ROOT
 
 # Packages and modules that only relays with certain settings need, and that are large together.
 NOT_NEEDED = (
+    "jinja2",
+    "klein",
+    "mta.admin.page",
+    "mta.admin.views",
     "mta.config.rules.rule_reader",
     "mta.events",
     "mta.https.client",

@@ -1,14 +1,21 @@
 """The routes that only read: first view, search, one message, destinations, settings, live events."""
 
+import json
+from collections.abc import Callable
 from datetime import UTC
 from typing import Any
 
 from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import LoopingCall
+from zope.interface import implementer
 
 from mta.admin.event_filter import EventFilter
+from mta.admin.feed import SlowFollower
 from mta.admin.page.front import Front, argument, arguments, html, redirect
-from mta.admin.page.streams import BrowserStream, write_header
-from mta.admin.state import StateError
+from mta.admin.state import LoggedEvent, StateError
+from mta.admin.views.events import event_object
 from mta.admin.views.message import notes, steps
 from mta.admin.views.orders import ORDERS, orders_for
 from mta.admin.views.search import FIELDS, STATES, Results, Row, conditions_in, results, row, search_query, url_of
@@ -24,6 +31,8 @@ MAX_DOMAINS = 200
 #: Octets of a message's header that are shown.
 MAX_HEADER = 256 * 1024
 _NEWEST = 30
+#: Seconds between two comments, which keep proxies from closing a silent stream.
+ALIVE_SECONDS = 20.0
 
 
 class ReadingRoutes:
@@ -167,3 +176,64 @@ class ReadingRoutes:
 
 def _badge(state: RecipientState, entry: Entry) -> object:
     return recipient_badge(state, held=entry.held, claimed=entry.claimed)
+
+
+@implementer(IPushProducer)
+class BrowserStream:
+    """Writes the events that pass a filter to a browser, which may read slowly."""
+
+    def __init__(self, request: Any, passes: EventFilter, clock: Any) -> None:
+        self._request = request
+        self._filter = passes
+        self._follower = SlowFollower(self._write)
+        self._alive = LoopingCall(lambda: request.write(b": alive\n\n"))
+        self._alive.clock = clock
+        self._end: Callable[[], None] | None = None
+        #: Fires when the browser is gone.
+        self.gone: Deferred[None] = Deferred()
+
+    def begin(self, end: Callable[[], None]) -> None:
+        """Write the header. `end` is called when the browser is gone."""
+        request = self._request
+        self._end = end
+        write_header(request)
+        request.notifyFinish().addBoth(self._gone)
+        request.registerProducer(self, True)  # noqa: FBT003  Twisted's interface
+        self._alive.start(ALIVE_SECONDS)
+
+    def receive(self, event: LoggedEvent) -> None:
+        """Take an event."""
+        if self._end is not None and self._filter.passes(event):
+            self._follower.receive(event)
+
+    def _write(self, event: LoggedEvent) -> None:
+        self._request.write(b"data: " + json.dumps(event_object(event)).encode() + b"\n\n")
+
+    def _gone(self, _: object) -> None:
+        if self._end is not None:
+            end, self._end = self._end, None
+            end()
+            self._request.unregisterProducer()
+            if not self.gone.called:
+                self.gone.callback(None)
+        if self._alive.running:
+            self._alive.stop()
+
+    def pauseProducing(self) -> None:  # noqa: N802  Twisted names it
+        """Have events wait."""
+        self._follower.pause()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        """Write the events that wait."""
+        self._follower.resume()
+
+    def stopProducing(self) -> None:  # noqa: N802
+        """End the stream."""
+        self._gone(None)
+
+
+def write_header(request: Any) -> None:
+    """Begin a stream."""
+    request.setHeader("Content-Type", "text/event-stream; charset=utf-8")
+    request.setHeader("X-Accel-Buffering", "no")
+    request.write(b"retry: 3000\n\n")

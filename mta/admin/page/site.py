@@ -4,7 +4,7 @@ Imported when ADMIN_LISTEN is set, because Twisted's web server is large.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.http import HTTPChannel
@@ -58,16 +58,27 @@ class PageRequest(Request):
             self.loseConnection()
 
 
+class Programs(Protocol):
+    """The part of the site that programs use."""
+
+    def serves(self, path: bytes) -> bool:
+        """Return whether a path is one of programs."""
+
+    def render(self, request: Any) -> Any:
+        """Answer a request for such a path, now or later."""
+
+
 class Guarded(Resource):
-    """Gives requests to a resource unless their Host, or their size, is refused."""
+    """Gives requests to the page unless their Host, or their size, is refused, and those of programs to their part."""
 
     isLeaf = True  # noqa: N815
 
-    def __init__(self, inner: IResource, host_problem: Callable[[bytes, str], str]) -> None:
-        """`host_problem` returns why a request with this path and Host is refused, or ""."""
+    def __init__(self, page: IResource, host_problem: Callable[[str], str], programs: Programs | None = None) -> None:
+        """`host_problem` returns why a request with this header Host is refused, or ""."""
         super().__init__()
-        self._inner = inner
+        self._page = page
         self._host_problem = host_problem
+        self._programs = programs
 
     def render(self, request: Any) -> Any:
         """Answer, now or later."""
@@ -75,9 +86,15 @@ class Guarded(Resource):
             request.setHeader(name, value)
         if getattr(request, "too_large", False):
             return _refuse(request, 413, "the request is too large\n")
-        problem = self._host_problem(request.path, text_of(request.getHeader(b"host")))
-        # 421 is Misdirected Request.
-        return _refuse(request, 421, problem) if problem else self._inner.render(request)
+        if self._programs is not None and self._programs.serves(request.path):
+            return self._programs.render(request)
+        problem = self._host_problem(text_of(request.getHeader(b"host")))
+        if problem:
+            # 421 is Misdirected Request.
+            return _refuse(request, 421, problem)
+        # Klein makes a URL of it, which fails for some names; no route depends on it.
+        request.requestHeaders.setRawHeaders(b"host", [b"localhost"])
+        return self._page.render(request)
 
 
 def text_of(header: bytes | str | None) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mta.delivery.service import DeliveryService
     from mta.inbound.listener import SmtpServerFactory
     from mta.metrics.counters import Counters
+    from mta.metrics.health import Answers
     from mta.metrics.metric import Samples
     from mta.metrics.queue_figures import QueueFigures
     from mta.oauth.token_source import TokenSource
@@ -67,15 +68,18 @@ def new_event_log(
 
 def metrics_sockets(settings: Settings) -> list[socket.socket]:
     """Bind METRICS_LISTEN. Raises PortError."""
-    if settings.metrics_listen is None:
-        return []
-    address, port = settings.metrics_listen
+    return [] if settings.metrics_listen is None else bind_all(settings.metrics_listen, _SETTING, ipv6=settings.ipv6)
+
+
+def bind_all(listen: tuple[str, int], setting: str, *, ipv6: bool) -> list[socket.socket]:
+    """Bind the address and port of a setting; "" stands for all addresses. Raises PortError."""
+    address, port = listen
     if address:
-        return [bind(address, port, _SETTING, port_setting=_SETTING)]
-    sockets = [bind("0.0.0.0", port, _SETTING, port_setting=_SETTING)]  # noqa: S104  as the setting says
-    if settings.ipv6:
+        return [bind(address, port, setting, port_setting=setting)]
+    sockets = [bind("0.0.0.0", port, setting, port_setting=setting)]  # noqa: S104  as the setting says
+    if ipv6:
         try:
-            sockets.append(bind("::", port, _SETTING, port_setting=_SETTING))
+            sockets.append(bind("::", port, setting, port_setting=setting))
         except NoSuchProtocol:
             return sockets
     return sockets
@@ -192,15 +196,20 @@ class MetricsServer(Service):
 
     def startService(self) -> None:
         """Begin to answer."""
-        from mta.metrics.exposition import expose  # noqa: PLC0415
-        from mta.metrics.health import Answers  # noqa: PLC0415
         from mta.metrics.server import metrics_factory  # noqa: PLC0415
 
         super().startService()
-        factory = metrics_factory(Answers(self, expose), self._reactor)
+        factory = metrics_factory(self.answers(), self._reactor)
         for each in self._sockets:
             self._ports.append(self._reactor.adoptStreamPort(each.fileno(), each.family, factory))
             each.close()
+
+    def answers(self) -> "Answers":
+        """Return the answers to programs, for another port too."""
+        from mta.metrics.exposition import expose  # noqa: PLC0415
+        from mta.metrics.health import Answers  # noqa: PLC0415
+
+        return Answers(self, expose)
 
     def stopService(self) -> "Deferred[Any]":
         """Answer no more."""

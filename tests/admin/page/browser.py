@@ -14,6 +14,7 @@ from twisted.internet.testing import StringTransport
 from mta.admin.page.access import Access
 from mta.admin.page.asking import Asking
 from mta.admin.page.front import PageParts
+from mta.admin.page.programs import ProgramPaths
 from mta.admin.page.rendering import SiteData, Templates
 from mta.admin.page.routes import page_resource
 from mta.admin.page.site import Guarded, PageSite
@@ -79,8 +80,8 @@ class PageUnderTest:
         site = SiteData("relay.example.org", "1.2.3", bool(password))
         asking = Asking(state, self.clock, lambda: now)
         parts = PageParts(asking, self.access, TEMPLATES, site, explain, self.clock)
-        problem = lambda _, host: self.access.host_problem(host)  # noqa: E731
-        self.site = PageSite(Guarded(page_resource(parts), problem), self.clock)
+        programs = ProgramPaths(self.access, self.clock)
+        self.site = PageSite(Guarded(page_resource(parts), self.access.host_problem, programs), self.clock)
         self.site.startFactory()
 
 

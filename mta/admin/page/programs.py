@@ -1,0 +1,71 @@
+"""The paths of programs at ADMIN_LISTEN: the API by its bearer token, and those of the metrics."""
+
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import Resource, getChildForRequest
+from twisted.web.server import NOT_DONE_YET
+
+from mta.admin.page.access import Access
+from mta.admin.page.passwords import TooManyPasswords
+from mta.admin.page.site import text_of
+from mta.metrics.health import Answers
+from mta.metrics.server import AnswersResource
+
+#: Told without a password, as they have no fact about mail.
+_HEALTH = (b"/healthz", b"/readyz")
+_METRICS = b"/metrics"
+_API = b"/api"
+
+
+class ProgramPaths:
+    """Answers programs."""
+
+    def __init__(
+        self, access: Access, clock: IReactorTime, answers: Answers | None = None, api: Resource | None = None
+    ) -> None:
+        """`answers` are those of the metrics, if they are on. `api` is the resource of `/api`, which asks by itself."""
+        self._access = access
+        self._clock = clock
+        self._answers = None if answers is None else AnswersResource(answers)
+        self._api = Resource()
+        if api is not None:
+            self._api.putChild(_API[1:], api)
+
+    def serves(self, path: bytes) -> bool:
+        """Return whether a path is one of programs."""
+        return path in (*_HEALTH, _METRICS, _API) or path.startswith(_API + b"/")
+
+    def render(self, request: Any) -> Any:
+        """Answer a request, now or later."""
+        if request.path.startswith(_API):
+            return getChildForRequest(self._api, request).render(request)
+        if self._answers is None:
+            return _refuse(request, 404, "metrics are off: set METRICS_LISTEN\n")
+        if request.path == _METRICS:
+            try:
+                if not self.may_ask(request):
+                    request.setHeader("WWW-Authenticate", "Bearer")
+                    return _refuse(request, 401, "the bearer token of ADMIN_PASSWORD is missing or wrong\n")
+            except TooManyPasswords as error:
+                request.setHeader("Retry-After", str(error.seconds))
+                return _refuse(request, 429, f"{error}\n")
+        return self._answers.render(request)
+
+    def may_ask(self, request: Any) -> bool:
+        """Return whether a program may ask and order the relay. Raises TooManyPasswords."""
+        return self._access.may_use_api(
+            text_of(request.getHeader(b"authorization")),
+            text_of(request.getHeader(b"host")),
+            text_of(request.getHeader(b"sec-fetch-site")),
+            request.getClientAddress().host,
+            self._clock.seconds(),
+        )
+
+
+def _refuse(request: Any, status: int, text: str) -> int:
+    request.setResponseCode(status)
+    request.setHeader("Content-Type", "text/plain; charset=utf-8")
+    request.write(text.encode())
+    request.finish()
+    return NOT_DONE_YET

@@ -1,0 +1,161 @@
+"""Builds and serves the operator's page and the API at ADMIN_LISTEN, if that is set.
+
+The modules that only these need are imported by the functions here, so that a relay without the page lacks them.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThreadPool
+
+import mta
+from mta.admin.state import RelayState
+from mta.config.settings import Settings
+from mta.daemon.parts.metrics import bind_all
+from mta.daemon.periodic import PeriodicService
+from mta.event_log.log import EventLog
+from mta.rules.book import CurrentRules
+from mta.tls.server import CHECK_INTERVAL, ServerCertificate
+
+if TYPE_CHECKING:
+    from mta.admin.page.access import Access
+    from mta.admin.page.rendering import Templates
+    from mta.admin.page.site import PageSite
+    from mta.explain.message.page import MessagePage
+    from mta.metrics.health import Answers
+
+_SETTING = "ADMIN_LISTEN"
+_PREFIX = "ADMIN_"
+
+
+@dataclass(frozen=True, slots=True)
+class PageListening:
+    """The sockets of the page, bound before privileges are dropped, and its certificate; None for plain HTTP."""
+
+    sockets: Sequence[socket.socket]
+    certificate: ServerCertificate | None
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """The addresses and ports."""
+        return [each.getsockname()[:2] for each in self.sockets]
+
+
+def listen_for_page(settings: Settings, event_log: EventLog) -> PageListening | None:
+    """Bind ADMIN_LISTEN and read its certificate; None if it is not set. Raises PortError, CertificateError."""
+    admin = settings.admin
+    if admin is None:
+        return None
+    certificate = None
+    if admin.certificate is not None:
+        certificate = ServerCertificate(
+            *admin.certificate,
+            wall_clock=time.time,
+            notice=event_log.notice,
+            trouble=event_log.trouble,
+            prefix=_PREFIX,
+        )
+    return PageListening(bind_all((admin.address, admin.port), _SETTING, ipv6=settings.ipv6), certificate)
+
+
+class PageServer(MultiService):
+    """Serves the page of a relay."""
+
+    def __init__(
+        self,
+        listening: PageListening,
+        settings: Settings,
+        state: Callable[[], RelayState],
+        rules: CurrentRules,
+        reactor: Any,
+        *,
+        answers: "Callable[[], Answers] | None" = None,
+    ) -> None:
+        """`state` returns the relay once it has started. `answers` returns those of the metrics, if they are on."""
+        super().__init__()
+        self._listening = listening
+        self._settings = settings
+        self._state = state
+        self._rules = rules
+        self._reactor = reactor
+        self._answers = answers
+        self._ports: list[IListeningPort] = []
+        self._site: PageSite | None = None
+        if listening.certificate is not None:
+            PeriodicService(listening.certificate.check, CHECK_INTERVAL, reactor).setServiceParent(self)
+
+    def startService(self) -> None:
+        """Read the templates in a thread, then begin to answer; clients that connect before have to wait."""
+        from mta.admin.page.rendering import Templates  # noqa: PLC0415
+
+        super().startService()
+        self._in_thread(Templates).addCallback(self._begin)
+
+    def stopService(self) -> "Deferred[Any]":
+        """Answer no more, and end the streams."""
+        ports, self._ports = self._ports, []
+        if self._site is not None:
+            self._site.close_all()
+        stopping = [maybeDeferred(port.stopListening) for port in ports]
+        return gatherResults([maybeDeferred(super().stopService), *stopping], consumeErrors=True)
+
+    def reload(self) -> None:
+        """Read the certificate again."""
+        if self._listening.certificate is not None:
+            self._listening.certificate.reload()
+
+    def _in_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+    def _begin(self, templates: "Templates") -> None:
+        if not self.running:
+            return
+        self._site = self._new_site(templates)
+        factory: Any = self._site
+        if self._listening.certificate is not None:
+            from twisted.protocols.tls import TLSMemoryBIOFactory  # noqa: PLC0415
+
+            factory = TLSMemoryBIOFactory(self._listening.certificate, isClient=False, wrappedFactory=factory)
+            factory.noisy = False
+        for each in self._listening.sockets:
+            self._ports.append(self._reactor.adoptStreamPort(each.fileno(), each.family, factory))
+            each.close()
+
+    def _new_site(self, templates: "Templates") -> "PageSite":
+        from mta.admin.page.asking import Asking  # noqa: PLC0415
+        from mta.admin.page.front import PageParts  # noqa: PLC0415
+        from mta.admin.page.programs import ProgramPaths  # noqa: PLC0415
+        from mta.admin.page.rendering import SiteData  # noqa: PLC0415
+        from mta.admin.page.routes import page_resource  # noqa: PLC0415
+        from mta.admin.page.site import Guarded, PageSite  # noqa: PLC0415
+
+        access, state = self._access(), self._state()
+        site = SiteData(self._settings.mailname, mta.__version__, access.needs_password)
+        asking = Asking(state, self._reactor, time.time)
+        parts = PageParts(asking, access, templates, site, partial(self._explain, state), self._reactor)
+        answers = None if self._answers is None else self._answers()
+        programs = ProgramPaths(access, self._reactor, answers)
+        return PageSite(Guarded(page_resource(parts), access.host_problem, programs), self._reactor)
+
+    def _access(self) -> "Access":
+        from mta.admin.page.access import Access  # noqa: PLC0415
+
+        admin, certificate = self._settings.admin, self._listening.certificate
+        assert admin is not None
+        names = () if certificate is None else certificate.names
+        https = certificate is not None
+        return Access(admin.address, admin.port, admin.password, https=https, names=(self._settings.mailname, *names))
+
+    async def _explain(self, state: RelayState, id: str) -> "MessagePage":
+        from mta.explain.message.explaining import explain_message  # noqa: PLC0415
+        from mta.explain.present import PresentRelay  # noqa: PLC0415
+
+        present = PresentRelay(self._settings, self._rules.book, run=self._in_thread)
+        return await explain_message(id, state, present, time.time())
