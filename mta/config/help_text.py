@@ -233,8 +233,9 @@ The header `Smtprelay-Signature` has a time, and the HMAC-SHA-256 of time and bo
 an error.""",
     "POSTMASTER": """\
 A copy is made of each message with the null sender that fails (Postfix: `notify_classes = 2bounce`; Exim freezes such a
-message and tells `freeze_tell`). A copy that fails is not copied again. Without this setting only the log has a line,
-`unreported`.""",
+message and tells `freeze_tell`). A copy that fails is not copied again. The digest comes at 06:00 UTC if a
+recipient failed since the last one: counts by reason, 20 examples, and the command that shows all. Without this setting
+only the log has such failures.""",
     "HISTORY_DAYS": """\
 `smtprelay queue list --all` shows it. Addresses, times and replies are kept, contents are not. `0` disables it. When
 the disk is almost full, the oldest entries are deleted earlier.""",

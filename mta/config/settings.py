@@ -131,7 +131,7 @@ class Settings:
     admin: AdminSettings | None
     #: None if no events are sent.
     events: EventsTarget | None
-    #: Gets copies of reports that could not be delivered; None if they are only logged.
+    #: Gets copies of reports that could not be delivered, and a daily digest of failures; None if they are only logged.
     postmaster: Address | None
     history_days: float
     #: Whether the queue keeps the subjects of messages.
@@ -250,10 +250,18 @@ def _for_operators(reader: SettingsReader) -> dict[str, Any]:
         "metrics_listen": reader.get(table.METRICS_LISTEN),
         "admin": read_admin(reader),
         "events": read_events(reader),
-        "postmaster": reader.get(table.POSTMASTER),
+        "postmaster": _postmaster(reader),
         "history_days": reader.get(table.HISTORY_DAYS),
         "log_subject": reader.get(table.LOG_SUBJECT),
     }
+
+
+def _postmaster(reader: SettingsReader) -> Address | None:
+    postmaster = reader.get(table.POSTMASTER)
+    if postmaster is not None and reader.get(table.HISTORY_DAYS) < 1:
+        text = "the daily digest for POSTMASTER misses failures, because it finds them in the history"
+        reader.notice(f"{text}: set HISTORY_DAYS to 1 or more")
+    return postmaster
 
 
 def _macros(reader: SettingsReader) -> Macros:

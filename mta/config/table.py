@@ -345,7 +345,7 @@ POSTMASTER = Setting(
     "POSTMASTER",
     value_types.MAIL_ADDRESS,
     "",
-    "The address that gets a copy of each report that could not be delivered.",
+    "The address that gets a copy of each report that could not be delivered, and a daily digest if mail failed.",
     "postmaster@example.org",
     default_meaning="none: such reports are only logged",
 )

@@ -336,6 +336,11 @@ def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: Deli
         yield PeriodicService(context.certificate.check, CERTIFICATE_INTERVAL, clock)
     if context.users is not None:
         yield PeriodicService(context.users.check, USERS_INTERVAL, clock)
+    if context.settings.postmaster is not None and context.home == context.settings.queue_dir:
+        # Imported if needed, because few relays have a postmaster.
+        from mta.daemon.parts.digest import digest_service  # noqa: PLC0415
+
+        yield digest_service(context, context.settings.postmaster, queue, delivery.wake)
 
 
 def _reloads(

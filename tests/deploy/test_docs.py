@@ -170,7 +170,7 @@ def is_quoted(heading: str, source: list[str]) -> bool:
 
 def test_the_events_of_troubleshooting_are_those_of_the_event_log():
     event_log = (ROOT / "mta" / "event_log" / "log.py").read_text()
-    events = set(re.findall(r'_emit(?:_fields|_limited)?\(\s*"([a-z-]+)"', event_log))
+    events = set(re.findall(r'_emit(?:_fields|_limited|_error)?\(\s*"([a-z-]+)"', event_log))
     rows = re.findall(r"^\| (`.*?) \|", TROUBLE.read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
     assert named == events
@@ -187,7 +187,8 @@ def test_the_fields_of_the_log_are_those_of_the_event_log():
 def event_fields() -> dict[str, set[str]]:
     """Return the events of the event log, each with all of its fields."""
     found: dict[str, set[str]] = {}
-    emitting = {"self._emit", "self._emit_fields", "self._emit_limited"}
+    emitting = {"self._emit", "self._emit_fields", "self._emit_limited", "self._emit_error", "self._passes"}
+    limited = {"self._emit_limited", "self._passes"}
     for method in ast.walk(ast.parse((ROOT / "mta" / "event_log" / "log.py").read_text())):
         if not isinstance(method, ast.FunctionDef):
             continue
@@ -198,5 +199,5 @@ def event_fields() -> dict[str, set[str]]:
                 if isinstance(event, ast.Constant):
                     found.setdefault(event.value, set()).update(keys, {word.arg for word in call.keywords if word.arg})
                     # A limited event also has a line that counts the others.
-                    found[event.value].update({"more"} if ast.unparse(call.func) == "self._emit_limited" else ())
+                    found[event.value].update({"more"} if ast.unparse(call.func) in limited else ())
     return found

@@ -53,7 +53,7 @@ def put_socket(path: Path) -> None:
 
 FILES = (
     *("lock", "relay.lock", "queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm", "queue.sqlite.new"),
-    *("oauth.json", "oauth.json.new", "oauth.lock", "traffic"),
+    *("oauth.json", "oauth.json.new", "oauth.lock", "traffic", "digest.json", "digest.json.new"),
 )
 THINGS = {
     "symbolic link": put_symlink,

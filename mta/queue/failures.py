@@ -1,0 +1,63 @@
+"""The recipients that failed in a span of time: their number, their reasons, and examples, in bounded memory."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from mta.queue.entries import QueueId
+
+#: Reasons that are counted apart; the others are counted together under OTHER.
+MAX_REASONS = 500
+OTHER = "other reasons"
+#: Recipients that are kept as examples.
+EXAMPLES = 20
+_MOST = 100
+# Code and status, which stay, and words with a digit, an address or a link, which differ from message to message.
+_CODES = re.compile(r"[245][0-9]{2}[ -](?:[245]\.[0-9]{1,3}\.[0-9]{1,3} ?)?")
+_OWN_WORD = re.compile(r"\S*[0-9@<>/\[\]]\S*")
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRecipient:
+    """A recipient that will not get its message. "" is the null sender, and a host that gave no reply."""
+
+    id: QueueId
+    created: float
+    sender: str
+    address: str
+    host: str
+    reply: str
+    finished: float
+
+
+@dataclass(slots=True)
+class Failures:
+    """The failures that were counted so far."""
+
+    total: int = 0
+    #: When the first of their messages arrived; 0 without one.
+    oldest: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
+    #: A reply in full for each reason.
+    replies: dict[str, str] = field(default_factory=dict)
+    #: The first failures, in the order of their times.
+    examples: list[FailedRecipient] = field(default_factory=list)
+
+    def add(self, failed: FailedRecipient) -> None:
+        """Count a recipient."""
+        self.total += 1
+        self.oldest = min(self.oldest or failed.created, failed.created)
+        reason = reason_of(failed.reply)
+        if reason not in self.reasons and len(self.reasons) >= MAX_REASONS:
+            reason = OTHER
+        self.reasons[reason] += 1
+        self.replies.setdefault(reason, failed.reply)
+        if len(self.examples) < EXAMPLES or failed.finished < self.examples[-1].finished:
+            self.examples = sorted([*self.examples, failed], key=lambda each: each.finished)[:EXAMPLES]
+
+
+def reason_of(reply: str) -> str:
+    """Return a reply without the words that differ from message to message, and shortened."""
+    codes = _CODES.match(reply)
+    start = codes.end() if codes else 0
+    return (reply[:start] + _OWN_WORD.sub("...", reply[start : start + _MOST])).strip()
