@@ -91,6 +91,8 @@ MAY_IMPORT = {
         "mta.smtp",
     },
     "mta.admin": {
+        "mta.admin.api",
+        "mta.blocking",
         "mta.event_log.emitting",
         "mta.event_log.repeats",
         "mta.message",
@@ -107,6 +109,15 @@ MAY_IMPORT = {
         "mta.message.dates",
         "mta.queue.entries",
         "mta.queue.ids",
+        "mta.queue.search",
+    },
+    "mta.admin.api": {
+        "mta.admin.event_filter",
+        "mta.admin.feed",
+        "mta.admin.state",
+        "mta.admin.wire",
+        "mta.queue.ids",
+        "mta.queue.interface",
         "mta.queue.search",
     },
     "mta.admin.client": {

@@ -12,10 +12,11 @@ from twisted.internet.interfaces import IReactorTime
 from mta.admin.feed import Feed
 from mta.admin.state import Order, RelayState
 from mta.admin.traffic import Traffic
+from mta.admin.unix_socket import AdminSocket, SocketFactory
 from mta.config.readers.events import EventsTarget
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
-from mta.daemon.control import ControlService, OnAction
+from mta.daemon.control import ControlFactory, OnAction
 from mta.daemon.parts.admin import AskedRelay, OwnState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules
@@ -144,12 +145,12 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     factory = listener(context, trusted, threads, limits, new_session)
     services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, queue, delivery)]
     services += [each for each in (tokens, events) if each is not None]
-    on_action = _on_action(delivery, tokens)
-    control = ControlService(clock, context.home, on_action, event_log.trouble, delivery.waits_for)
     figures = relay_figures(context, queue, factory, delivery, tokens)
     reloads = tuple(_reloads(context, aliases, trust_store))
+    on_action = _on_action(delivery, tokens)
     state = _own_state(context, queue, delivery, on_action)
-    return RelayParts(factory, (*services, control), reloads, partial(_close, rates, events), figures, state)
+    services.append(_admin_socket(context, state, ControlFactory(on_action, clock.callLater, delivery.waits_for)))
+    return RelayParts(factory, services, reloads, partial(_close, rates, events), figures, state)
 
 
 async def _close(rates: OwnRates, events: "EventStream | None") -> None:
@@ -213,12 +214,18 @@ def _on_action(delivery: DeliveryService, tokens: "TokenSource | None") -> OnAct
     if tokens is None:
         return delivery.applied
 
-    def applied(action: Action, ids: list[QueueId], by: str) -> None:
+    def applied(action: Action, ids: list[QueueId], by: str, *, recipient: str = "", to: str = "") -> None:
         if action is Action.RETRY:
             tokens.retry()
-        delivery.applied(action, ids, by)
+        delivery.applied(action, ids, by, recipient=recipient, to=to)
 
     return applied
+
+
+def _admin_socket(context: RelayContext, state: RelayState, lines: ControlFactory) -> IService:
+    """Return the socket at which commands ask and order the relay."""
+    factory = SocketFactory(state, context.reactor, context.wall_clock, context.in_thread, lines)
+    return AdminSocket(context.reactor, context.home, factory, context.event_log.trouble)
 
 
 def _own_state(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService, on_action: OnAction) -> RelayState:
@@ -228,7 +235,7 @@ def _own_state(context: RelayContext, queue: SqliteQueue, delivery: DeliveryServ
     event_log.copy_errors_to(feed.receive_error)
 
     def applied(order: Order, ids: list[QueueId]) -> None:
-        on_action(order.action, ids, order.by)
+        on_action(order.action, ids, order.by, recipient=order.recipient, to=order.to)
 
     traffic = Traffic(context.settings.queue_dir, context.wall_clock)
     return OwnState(

@@ -6,13 +6,10 @@ it. The line `waits 0gqw5z6cn4j0y` asks for the reason for which a message waits
 is a line. Only root and the relay's own user can open the socket, so the daemon trusts the name.
 """
 
-import os
-import pwd
-import re
 import socket
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,12 +22,11 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
+from mta.admin.operators import is_user, operator_name
+from mta.admin.socket_path import SOCKET_NAME, short_path
 from mta.queue.ids import to_number
 from mta.queue.interface import Action, QueueId
 
-SOCKET_NAME = "control"
-# Octets of a socket's path (unix(7), sun_path without its end).
-_MAX_PATH = 107
 # With a blank each they stay below LineOnlyReceiver's limit of 16,384 octets.
 _IDS_A_LINE = 1000
 _PATIENCE = 5.0
@@ -40,8 +36,9 @@ MAX_CONNECTIONS = 100
 IDLE_TIMEOUT = 10.0
 
 T = TypeVar("T")
+__all__ = ["SOCKET_NAME", "operator_name"]
 Later = Callable[..., IDelayedCall]
-OnAction = Callable[[Action, list[QueueId], str], object]
+OnAction = Callable[..., object]
 #: Returns the reason for which a message waits, in words; "" if no reason is known.
 WaitsFor = Callable[[QueueId], str]
 
@@ -49,22 +46,10 @@ _WAITS = b"waits "
 # Octets of a reply that a command reads.
 _MAX_REPLY = 10_000
 _BY = "by="
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 
 
 class IListeningReactor(IReactorUNIX, IReactorTime):
     """A reactor with Unix sockets and timers."""
-
-
-def operator_name(environ: Mapping[str, str]) -> str:
-    """Return the user who runs this command; under sudo or doas, the user who called that."""
-    user = os.geteuid()
-    names = [environ.get("SUDO_USER", ""), environ.get("DOAS_USER", "")] if user == 0 else []
-    try:
-        names.append(pwd.getpwuid(user).pw_name)
-    except KeyError:
-        names.append(str(user))
-    return next(name for name in (*names, str(user)) if _USER.fullmatch(name))
 
 
 def notify_daemon(directory: Path, action: Action, ids: Sequence[QueueId], by: str = "") -> bool:
@@ -72,7 +57,7 @@ def notify_daemon(directory: Path, action: Action, ids: Sequence[QueueId], by: s
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_PATIENCE)
         try:
-            with _short(directory / SOCKET_NAME) as address:
+            with short_path(directory / SOCKET_NAME) as address:
                 connection.connect(address)
         except (FileNotFoundError, ConnectionRefusedError):
             return False
@@ -87,7 +72,7 @@ def ask_wait(directory: Path, id: QueueId) -> str:
         connection.settimeout(_PATIENCE)
         reply = b""
         try:
-            with _short(directory / SOCKET_NAME) as address:
+            with short_path(directory / SOCKET_NAME) as address:
                 connection.connect(address)
             connection.sendall(_WAITS + id.encode("ascii") + b"\n")
             while not reply.endswith(b"\n") and len(reply) < _MAX_REPLY and (octets := connection.recv(_MAX_REPLY)):
@@ -102,27 +87,11 @@ def is_running(directory: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_PATIENCE)
         try:
-            with _short(directory / SOCKET_NAME) as address:
+            with short_path(directory / SOCKET_NAME) as address:
                 connection.connect(address)
         except OSError:
             return False
     return True
-
-
-@contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """Yield a path to the socket that fits into a socket address, through the open directory if QUEUE_DIR is long.
-
-    Raises OSError if the directory does not exist.
-    """
-    if len(os.fsencode(path)) <= _MAX_PATH:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
 
 
 def to_lines(action: Action, ids: Sequence[QueueId], by: str = "") -> Iterator[bytes]:
@@ -136,7 +105,7 @@ def read_line(line: bytes) -> tuple[Action, list[QueueId], str]:
     """Parse a line without its end: the action, the messages, and the user, "" if unknown. Raises ValueError."""
     verb, *ids = line.decode("ascii").split(" ")
     by = ids.pop(0).removeprefix(_BY) if ids and ids[0].startswith(_BY) else ""
-    if by and not _USER.fullmatch(by):
+    if by and not is_user(by):
         raise ValueError("no user can have this name")
     for id in ids:
         to_number(QueueId(id))
@@ -239,7 +208,7 @@ class ControlService(Service):
         try:
             if self._path.exists() and stat.S_ISSOCK(self._path.lstat().st_mode):
                 self._path.unlink()
-            address = self._folder.enter_context(_short(self._path))
+            address = self._folder.enter_context(short_path(self._path))
             self._port = self._reactor.listenUNIX(address, self._factory, mode=0o600)
         except (OSError, CannotListenError) as error:
             self._trouble(f"cannot open {self._path}: {error}; changes by `smtprelay queue` are noticed late")

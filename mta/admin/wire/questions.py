@@ -127,6 +127,11 @@ def _only(words: Words, name: str) -> str:
     return texts[0] if texts else ""
 
 
+def read_choice(words: Words, name: str) -> bool:
+    """Return whether a parameter is `yes`; `no` is usual. Raises WireError."""
+    return _choice(words, name, _YES, usual="no")
+
+
 def _choice(words: Words, name: str, choices: Mapping[str, bool], *, usual: str) -> bool:
     text = _only(words, name) or usual
     if text not in choices:

@@ -149,6 +149,27 @@ def read_order(value: object) -> Order:
     )
 
 
+def read_order_request(value: object) -> tuple[Order, dict[str, list[str]] | None]:
+    """Return the order of a request, and the conditions that it may have in place of ids. Raises WireError.
+
+    `conditions` is an object of parameters, each with a text or a list of texts.
+    """
+    if not isinstance(value, Mapping) or "conditions" not in value:
+        return read_order(value), None
+    if "ids" in value:
+        raise WireError("an order has ids or conditions, not both")
+    given = Fields(value, "an order").inner("conditions").others()
+    conditions: dict[str, list[str]] = {}
+    for name, texts in given.items():
+        several: list[Any] = texts if isinstance(texts, list) else [texts]
+        if not all(isinstance(text, str) for text in several):
+            raise WireError(f"{name} of conditions is not a text or a list of texts")
+        conditions[name] = several
+    if not any(text.strip() for texts in conditions.values() for text in texts):
+        raise WireError("an order with conditions has none: null as ids is all messages")
+    return read_order({**value, "ids": []}), conditions
+
+
 def _read_action(text: str) -> Action:
     try:
         return Action(text)

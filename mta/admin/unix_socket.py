@@ -1,0 +1,194 @@
+"""The Unix socket in QUEUE_DIR, by which commands ask and order the running relay over HTTP.
+
+Only root and the relay's own user can open it, and access to it is full access. The modules of the API are imported
+when the first request comes, because Twisted's web server is large.
+"""
+
+import socket
+import stat
+import struct
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime, IReactorUNIX
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
+
+from mta.admin.operators import is_user, user_name
+from mta.admin.socket_path import SOCKET_NAME, short_path
+from mta.admin.state import RelayState
+from mta.blocking import RunBlocking
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.web.http import Request
+    from twisted.web.server import Site
+
+#: Connections at a time, and seconds that a connection may be idle.
+MAX_CONNECTIONS = 100
+IDLE_TIMEOUT = 10.0
+_CREDENTIALS = struct.Struct("3i")
+
+T = TypeVar("T")
+
+
+class ISocketReactor(IReactorUNIX, IReactorTime):
+    """A reactor with Unix sockets and timers."""
+
+
+class SocketProtocol(Protocol, TimeoutMixin):
+    """One connection, which becomes one of the site with its first octets. Without any, it is closed in time."""
+
+    _inner: Any = None
+
+    def __init__(self, factory: "SocketFactory") -> None:
+        self._factory = factory
+
+    def callLater(self, period: float, func: Callable[[], object]) -> "IDelayedCall":  # noqa: N802
+        """Take the idle timeout from the relay's clock; called by Twisted."""
+        return self._factory.clock.callLater(period, func)
+
+    def connectionMade(self) -> None:
+        """Start the idle timeout."""
+        self.setTimeout(IDLE_TIMEOUT)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Give octets to the site."""
+        if self._inner is None:
+            self.setTimeout(None)
+            lines = self._factory.lines
+            # The methods of HTTP are upper case, the verbs of lines are not.
+            server = self._factory.site if lines is None or data[:1].isupper() else lines
+            self._inner = server.buildProtocol(None)
+            if self._inner is None:
+                cast("Any", self.transport).loseConnection()
+                return
+            self._inner.makeConnection(self.transport)
+        self._inner.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Free the connection's place."""
+        self.setTimeout(None)
+        self._factory.leave(self)
+        if self._inner is not None:
+            self._inner.connectionLost(reason)
+
+
+class SocketFactory(Factory):
+    """Makes the protocol of each connection, up to MAX_CONNECTIONS."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        state: RelayState,
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        run: RunBlocking,
+        lines: Factory | None = None,
+    ) -> None:
+        """`run` runs look-ups of user names. `lines` serves commands that send lines in place of requests."""
+        self.clock = clock
+        self.lines = lines
+        self._state = state
+        self._wall_clock = wall_clock
+        self._run = run
+        self._site: Site | None = None
+        self._connections: set[SocketProtocol] = set()
+
+    @property
+    def site(self) -> "Site":
+        """The site of the API, which is imported if it was not."""
+        if self._site is None:
+            from mta.admin.api.resource import NoRoute, api_resource  # noqa: PLC0415
+            from mta.admin.api.site import OperatorSite  # noqa: PLC0415
+
+            root = NoRoute()
+            root.putChild(b"api", api_resource(self._state, self._operator, self.clock, self._wall_clock))
+            self._site = OperatorSite(root, self.clock, idle_timeout=IDLE_TIMEOUT)
+        return self._site
+
+    async def _operator(self, request: "Request", given: str) -> str:
+        """Return the user at the other end; for root, the user that the command names, who called sudo."""
+        channel: Any = request.channel
+        uid = peer_uid(channel.transport.socket)
+        if uid == 0 and is_user(given):
+            return given
+        return await self._run(lambda: user_name(uid))
+
+    def buildProtocol(self, addr: IAddress | None) -> SocketProtocol | None:  # noqa: ARG002
+        """Return the protocol of a connection, or None to close it."""
+        if len(self._connections) >= MAX_CONNECTIONS:
+            return None
+        connection = SocketProtocol(self)
+        self._connections.add(connection)
+        return connection
+
+    def leave(self, connection: SocketProtocol) -> None:
+        """Forget a connection."""
+        self._connections.discard(connection)
+
+    def abort(self) -> None:
+        """End all connections."""
+        for connection in list(self._connections):
+            transport: Any = connection.transport
+            if transport is not None:
+                transport.abortConnection()
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Return the user id of the process at the other end of a Unix socket."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(credentials)[1]
+    return uid
+
+
+class AdminSocket(Service):
+    """Listens in a queue directory that this relay has locked, so that a socket found there belongs to a dead one."""
+
+    def __init__(
+        self,
+        reactor: ISocketReactor,
+        directory: Path,
+        factory: SocketFactory,
+        trouble: Callable[[str], object],
+    ) -> None:
+        """`trouble` is called with a line for the operator."""
+        self._trouble = trouble
+        self._reactor = reactor
+        self._path = directory / SOCKET_NAME
+        self._factory = factory
+        self._port: IListeningPort | None = None
+        # Keeps the directory of a socket with a long path open until the socket is removed.
+        self._folder = ExitStack()
+
+    def startService(self) -> None:
+        """Open the socket for the relay's user only. A failure is logged and does not stop the relay."""
+        super().startService()
+        try:
+            if self._path.exists() and stat.S_ISSOCK(self._path.lstat().st_mode):
+                self._path.unlink()
+            address = self._folder.enter_context(short_path(self._path))
+            self._port = self._reactor.listenUNIX(address, self._factory, mode=0o600)
+        except (OSError, CannotListenError) as error:
+            self._trouble(
+                f"cannot open {self._path}: {error}; commands cannot ask this relay, and notify it of nothing"
+            )
+
+    def stopService(self) -> "Deferred[None]":
+        """Close and remove the socket, and end its connections."""
+        super().stopService()
+        port, self._port = self._port, None
+        self._factory.abort()
+        closed = succeed(None) if port is None else (port.stopListening() or succeed(None))
+        return closed.addBoth(self._close_folder)
+
+    def _close_folder(self, result: T) -> T:
+        self._folder.close()
+        return result
