@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from twisted.internet import defer
-from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore, gatherResults
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from mta.admin.state import RelayState, StateError, TooMany
 from mta.admin.views.overview import DAY, Overview, OverviewFacts, overview
@@ -23,6 +24,11 @@ PATIENCE = 15.0
 FRESH, FAILURES_FRESH = 2.0, 30.0
 #: Messages that are looked at for the reasons of failures, and the days for which a message may have been tried.
 MAX_FAILED, TRIED_DAYS = 500, 8
+#: Seconds for which the first view waits for new facts if it has others that are not older than STALE.
+HURRY, STALE = 0.25, 60.0
+
+# The summary of the queue has these counts too, but reads the whole history for others.
+_WAITING, _HELD = Conditions(states=(State.WAITING, State.HELD)), Conditions(states=(State.HELD,))
 
 
 @dataclass(slots=True)
@@ -43,7 +49,8 @@ class Asking:
         self._turns = DeferredSemaphore(MAX_ASKED)
         self._waiting = 0
         self._overview, self._failed = _Kept(), _Kept()
-        self._overview_lock = DeferredLock()
+        #: The facts that several browsers wait for.
+        self._asked: Deferred[Overview] | None = None
 
     async def bounded(self, question: Callable[[], Awaitable[T]]) -> T:
         """Return the answer to a question. Raises TooMany, and StateError if it takes too long."""
@@ -62,33 +69,49 @@ class Asking:
         return deferred(question()).addTimeout(PATIENCE, self._clock)
 
     async def overview(self) -> Overview:
-        """Return the first view, which is at most FRESH seconds old."""
-        kept: Overview = await self._overview_lock.run(lambda: deferred(self._fresh_overview()))
-        return kept
+        """Return the first view, at most FRESH seconds old, or STALE seconds if the queue answers another question."""
+        now = self._clock.seconds()
+        kept: Overview | None = self._overview.value
+        if kept is not None and now < self._overview.until:
+            return kept
+        asked = self._asked or self._ask_again()
+        if kept is None or now >= self._overview.until + STALE:
+            return await _shared(asked)
+        hurried = _shared(asked).addTimeout(HURRY, self._clock)
+        hurried.addErrback(lambda failure: kept if failure.check(defer.TimeoutError) else failure)
+        return await hurried
 
-    async def _fresh_overview(self) -> Overview:
-        if self._clock.seconds() >= self._overview.until:
-            self._overview.value = await self.bounded(self._new_overview)
-            self._overview.until = self._clock.seconds() + FRESH
-        found: Overview = self._overview.value
-        return found
+    def _ask_again(self) -> "Deferred[Overview]":
+        self._asked = asked = deferred(self.bounded(self._new_overview))
+
+        def keep(found: Overview) -> Overview:
+            self._overview = _Kept(found, self._clock.seconds() + FRESH)
+            return found
+
+        def forget(found: T) -> T:
+            self._asked = None
+            return found
+
+        asked.addCallback(keep).addBoth(forget)
+        return asked
 
     async def _new_overview(self) -> Overview:
         state, now = self.state, self.wall_clock()
         questions: list[Awaitable[Any]] = [
             state.about(),
-            state.summary(),
+            state.count(_WAITING),
+            state.count(_HELD),
             state.domains(),
             state.destinations(),
             state.traffic(now - DAY),
             state.alarms(),
             self._failures(now),
         ]
-        about, summary, shapes, destinations, traffic, alarms, failed = await gatherResults(
+        about, waiting, held, shapes, destinations, traffic, alarms, failed = await gatherResults(
             list(map(deferred, questions)), consumeErrors=True
         )
-        more = len(failed) > MAX_FAILED
-        facts = OverviewFacts(now, about, summary, shapes, destinations, traffic, alarms, failed[:MAX_FAILED], more)
+        more, failed = len(failed) > MAX_FAILED, failed[:MAX_FAILED]
+        facts = OverviewFacts(now, about, waiting, held, shapes, destinations, traffic, alarms, failed, more)
         return overview(facts)
 
     async def _failures(self, now: float) -> list[Entry]:
@@ -112,3 +135,20 @@ def deferred(awaitable: Awaitable[T]) -> "Deferred[T]":
 
     coroutine: Coroutine[Deferred[Any], Any, T] = wait()
     return Deferred.fromCoroutine(coroutine)
+
+
+def _shared(asked: "Deferred[T]") -> "Deferred[T]":
+    """Return another Deferred with the result of one that several wait for."""
+    own: Deferred[T] = Deferred()
+
+    def answered(result: T) -> T:
+        if not own.called:
+            own.callback(result)
+        return result
+
+    def failed(failure: Failure) -> None:
+        if not own.called:
+            own.errback(failure)
+
+    asked.addCallbacks(answered, failed)
+    return own

@@ -8,7 +8,7 @@ from mta.admin.views.failures import Reason, failure_reasons
 from mta.admin.views.text import counted, duration, number
 from mta.admin.views.traffic_plot import TrafficPlot, traffic_plot
 from mta.admin.views.waiting import AGES, Share, WaitingDomain, age_shares, all_ages, waiting_domains
-from mta.queue.interface import DomainShape, Entry, Summary
+from mta.queue.interface import DomainShape, Entry
 
 DAY = 86400.0
 #: Domains, alarms and destinations in trouble that the view names.
@@ -25,7 +25,9 @@ class OverviewFacts:
 
     now: float
     about: About
-    summary: Summary
+    #: Messages that wait, held ones too, and those that are held.
+    waiting: int
+    held: int
     shapes: Sequence[DomainShape] = ()
     destinations: Sequence[DestinationState] = ()
     traffic: Sequence[TrafficMinute] = ()
@@ -60,13 +62,14 @@ class Overview:
 
     now: float
     about: About
-    summary: Summary
+    #: Messages that wait, held ones too, and those that are held.
+    waiting: int
+    held: int
     #: `delivered`, `deferred` or `failed`.
     kind: str
     verdict: str
     concerns: tuple[Concern, ...]
     plot: TrafficPlot
-    waiting: int
     ages: tuple[tuple[str, int], ...]
     age_bar: tuple[Share, ...]
     domains: tuple[WaitingDomain, ...]
@@ -85,16 +88,16 @@ def overview(facts: OverviewFacts) -> Overview:
     concerns = tuple(_concerns(facts, plot))
     ages = all_ages(facts.shapes)
     domains = waiting_domains(facts.shapes[:MAX_DOMAINS], facts.destinations, facts.now)
-    about, oldest = facts.about, facts.summary.oldest
+    about, oldest = facts.about, _oldest(facts)
     return Overview(
         facts.now,
         about,
-        facts.summary,
+        facts.waiting,
+        facts.held,
         _kind(concerns),
         _verdict(concerns),
         concerns,
         plot,
-        sum(ages),
         tuple(zip(AGES, ages, strict=True)),
         age_shares(ages, sum(ages)),
         tuple(domains),
@@ -127,26 +130,23 @@ def _verdict(concerns: Sequence[Concern]) -> str:
 
 
 def _concerns(facts: OverviewFacts, plot: TrafficPlot) -> Iterator[Concern]:
-    summary = facts.summary
-    missing = summary.ledger.missing
-    if missing:
-        text = f"{counted(abs(missing), 'recipient')} {'are missing from' if missing > 0 else 'too many are in'}"
-        yield Concern("failed", f"{text} the ledger of the queue", "#alarms")
     recent = [each for each in facts.alarms if facts.now - each.time < DAY]
     if recent:
         last = alarm(recent[0])
         text = f"{counted(len(recent), 'error')} logged in the last day; the last one {_ago(facts.now - last.time)}"
         yield Concern("failed", f"{text}: {last.text}" if last.text else text, "#alarms")
     yield from _troubles(facts)
-    if summary.oldest is not None and facts.now - summary.oldest >= _LATE:
-        text = f"the oldest message has waited for {duration(facts.now - summary.oldest)}"
+    oldest = _oldest(facts)
+    if oldest is not None and facts.now - oldest >= _LATE:
+        text = f"the oldest message has waited for {duration(facts.now - oldest)}"
         yield Concern("deferred", text, "/messages?status=waiting&status=held&older=4h")
     yield from _failures(plot)
-    if summary.held:
-        text = f"{counted(summary.held, 'message')} {'is' if summary.held == 1 else 'are'} held until released"
+    if facts.held:
+        text = f"{counted(facts.held, 'message')} {'is' if facts.held == 1 else 'are'} held until released"
         yield Concern("deferred", text, "/messages?status=held")
-    if summary.unreported:
-        text = f"{counted(summary.unreported, 'report')} could not be delivered, so a sender was not told"
+    unreported = sum(each.unreported for each in facts.failed)
+    if unreported:
+        text = f"{counted(unreported, 'report')} could not be delivered, so a sender was not told"
         yield Concern("deferred", text, "/messages?from=%3C%3E&status=failed")
 
 
@@ -170,6 +170,10 @@ def _failures(plot: TrafficPlot) -> Iterator[Concern]:
     if failed >= _FEW_FAILURES and failed > _FAILURES_PART * (delivered + failed):
         share = round(100 * failed / (delivered + failed))
         yield Concern("deferred", f"{number(failed)} recipients failed in the last day, {share} %", "#failures")
+
+
+def _oldest(facts: OverviewFacts) -> float | None:
+    return min((each.oldest for each in facts.shapes), default=None)
 
 
 def _ago(seconds: float) -> str:

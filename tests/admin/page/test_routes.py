@@ -246,3 +246,15 @@ def test_an_unknown_page_is_told(browser: MemoryBrowser) -> None:
     answer = browser.get("/nothing")
     assert answer.status == 404
     assert "There is no such page" in answer.text
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_a_view_with_all_of_its_files_is_small(browser: MemoryBrowser, relay: RelayUnderTest, path: str) -> None:
+    for number in range(60):
+        relay.add(
+            f"somebody.{number}@destination-{number}.example.test", subject=f"Your order number {number} was sent"
+        )
+        relay.failed(f"somebody.{number}@destination-{number}.example.test")
+    text = browser.get(path).text
+    files = set(re.findall(r'"(/static/[^"]+)"', text))
+    assert len(text) + sum(len(browser.get(file).text) for file in files) < 150_000
