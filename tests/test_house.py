@@ -131,6 +131,7 @@ MAY_IMPORT = {
         "mta.admin",
         "mta.metrics.health",
         "mta.metrics.server",
+        "mta.explain.destination",
         "mta.explain.message",
         "mta.explain.values",
         "mta.explain.words",

@@ -13,6 +13,7 @@ from mta.admin.page.asking import Asking
 from mta.admin.page.plans import PlannedOrders
 from mta.admin.page.rendering import SiteData, Templates, compress
 from mta.admin.page.site import text_of
+from mta.explain.destination.page import DestinationPage
 from mta.explain.message.page import MessagePage
 
 #: Octets from which on an answer is compressed.
@@ -21,6 +22,8 @@ _WORTH_COMPRESSING = 1400
 _MAX_NOTES = 100
 #: Explains the message whose id begins so. Raises MessageNotFound, StateError.
 Explain = Callable[[str], Awaitable[MessagePage]]
+#: Explains a domain or a host. Raises NoDestination, StateError.
+ExplainDestination = Callable[[str], Awaitable[DestinationPage]]
 
 
 class NotLoggedIn(Exception):
@@ -36,6 +39,7 @@ class PageParts:
     templates: Templates
     site: SiteData
     explain: Explain
+    explain_destination: ExplainDestination
     clock: IReactorTime
 
 

@@ -21,6 +21,7 @@ from mta.admin.views.orders import ORDERS, orders_for
 from mta.admin.views.search import FIELDS, STATES, Results, Row, conditions_in, results, row, search_query, url_of
 from mta.admin.views.text import message_badge, number, recipient_badge
 from mta.admin.views.waiting import destination_state, waiting_domains
+from mta.explain.destination.live import live_lines
 from mta.explain.message.page import MessagePage
 from mta.queue.interface import Entry, Query, QueueId, RecipientState, Status
 from mta.queue.search.conditions import Conditions
@@ -30,6 +31,8 @@ from mta.queue.search.reading import ConditionError, read_conditions
 MAX_DOMAINS = 200
 #: Octets of a message's header that are shown.
 MAX_HEADER = 256 * 1024
+#: Characters of the name of a destination.
+MAX_NAME = 300
 _NEWEST = 30
 #: Seconds between two comments, which keep proxies from closing a silent stream.
 ALIVE_SECONDS = 20.0
@@ -113,15 +116,12 @@ class ReadingRoutes:
         text = content[:MAX_HEADER].partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
         return self._front.page(request, browser, "header", "messages", id=id[:20], text=text)
 
-    async def destinations(self, request: Any, domain: str = "") -> bytes:
+    async def destinations(self, request: Any) -> bytes:
         """Show the destinations of the delivery, and the domains for which mail waits."""
         browser = self._front.reader(request)
         now, state = self._asking.wall_clock(), self._asking.state
         shapes = await self._asking.bounded(state.domains)
         known = await self._asking.bounded(state.destinations)
-        if domain:
-            shapes = [each for each in shapes if each.domain == domain]
-            known = [each for each in known if domain in (each.name, *each.domains)]
         data = {
             "destinations": [(each, *destination_state(each, now)) for each in known[:MAX_DOMAINS]],
             "domains": waiting_domains(shapes[:MAX_DOMAINS], known, now),
@@ -132,8 +132,19 @@ class ReadingRoutes:
         return self._front.page(request, browser, "destinations", "destinations", **data)
 
     async def destination(self, request: Any, domain: str) -> bytes:
-        """Show one domain."""
-        return await self.destinations(request, domain.lower())
+        """Show one domain or host."""
+        browser = self._front.reader(request)
+        name = domain[:MAX_NAME]
+        page = await self._asking.bounded(lambda: self._front.parts.explain_destination(name))
+        shapes = page.by_host if page.shape is None else (page.shape,)
+        data = {
+            "data": page,
+            "domains": waiting_domains(shapes, page.live, page.now),
+            "live": [(each.name, list(live_lines(each))) for each in page.live],
+            "now": page.now,
+            "path": request.uri.decode("ascii", "replace"),
+        }
+        return self._front.page(request, browser, "destination", "destinations", **data)
 
     async def settings(self, request: Any) -> bytes:
         """Show the settings and the rules in force."""

@@ -15,6 +15,7 @@ from mta.admin.page.passwords import TooManyPasswords
 from mta.admin.page.reading import ReadingRoutes
 from mta.admin.page.site import text_of
 from mta.admin.state import NotRunning, StateError, TooMany
+from mta.explain.destination.gathering import NoDestination
 from mta.explain.message.gathering import MessageNotFound
 from mta.queue.search.reading import ConditionError
 
@@ -24,6 +25,7 @@ _KEEP = "private, max-age=31536000, immutable"
 #: The status and the title of the answer to each error; the first that fits counts.
 _ANSWERS: tuple[tuple[type[Exception], int, str], ...] = (
     (MessageNotFound, 404, "No such message"),
+    (NoDestination, 404, "No such destination"),
     (ConditionError, 400, "A condition is wrong"),
     (TooMany, 503, "Too much at once"),
     (NotRunning, 503, "The relay does not run"),

@@ -6,12 +6,13 @@ The modules that only these need are imported by the functions here, so that a r
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThreadPool
 
@@ -28,9 +29,13 @@ if TYPE_CHECKING:
     from mta.admin.page.access import Access
     from mta.admin.page.rendering import Templates
     from mta.admin.page.site import PageSite
+    from mta.dns.answers import Resolver
+    from mta.explain.destination.page import DestinationPage
     from mta.explain.message.page import MessagePage
     from mta.metrics.health import Answers
 
+#: Seconds after which the view of a destination does without look-ups.
+LOOKUP_SECONDS = 5.0
 _SETTING = "ADMIN_LISTEN"
 _PREFIX = "ADMIN_"
 
@@ -87,6 +92,8 @@ class PageServer(MultiService):
         self._reactor = reactor
         self._answers = answers
         self._ports: list[IListeningPort] = []
+        # Made for the first view of a destination.
+        self._resolver: Resolver | None = None
         self._site: PageSite | None = None
         if listening.certificate is not None:
             PeriodicService(listening.certificate.check, CHECK_INTERVAL, reactor).setServiceParent(self)
@@ -139,7 +146,15 @@ class PageServer(MultiService):
         access, state = self._access(), self._state()
         site = SiteData(self._settings.mailname, mta.__version__, access.needs_password)
         asking = Asking(state, self._reactor, time.time)
-        parts = PageParts(asking, access, templates, site, partial(self._explain, state), self._reactor)
+        parts = PageParts(
+            asking,
+            access,
+            templates,
+            site,
+            partial(self._explain, state),
+            partial(self._explain_destination, state),
+            self._reactor,
+        )
         answers = None if self._answers is None else self._answers()
         programs = ProgramPaths(access, self._reactor, answers)
         return PageSite(Guarded(page_resource(parts), access.host_problem, programs), self._reactor)
@@ -159,3 +174,19 @@ class PageServer(MultiService):
 
         present = PresentRelay(self._settings, self._rules.book, run=self._in_thread)
         return await explain_message(id, state, present, time.time())
+
+    async def _explain_destination(self, state: RelayState, name: str) -> "DestinationPage":
+        """Return the page about a destination; without its MX hosts if the DNS is slow."""
+        from mta.dns.resolver import make_resolver  # noqa: PLC0415
+        from mta.explain.destination.explaining import explain_destination  # noqa: PLC0415
+        from mta.explain.present import PresentRelay  # noqa: PLC0415
+
+        if self._resolver is None:
+            servers = self._settings.dns_servers or None
+            self._resolver = make_resolver(self._reactor, servers, notice=lambda _line: None)
+        present = PresentRelay(self._settings, self._rules.book, self._resolver, self._in_thread)
+        asking = Deferred.fromCoroutine(explain_destination(name, state, present, time.time()))
+        try:
+            return await asking.addTimeout(LOOKUP_SECONDS, self._reactor)
+        except DeferredTimeout:
+            return await explain_destination(name, state, replace(present, resolver=None), time.time())

@@ -19,6 +19,8 @@ from mta.admin.page.rendering import SiteData, Templates
 from mta.admin.page.routes import page_resource
 from mta.admin.page.site import Guarded, PageSite
 from mta.admin.state import RelayState
+from mta.explain.destination.explaining import explain_destination
+from mta.explain.destination.page import DestinationPage
 from mta.explain.message.explaining import explain_message
 from mta.explain.message.page import MessagePage
 
@@ -77,9 +79,12 @@ class PageUnderTest:
         async def explain(id: str) -> MessagePage:
             return await explain_message(id, state, None, now)
 
+        async def destination(name: str) -> DestinationPage:
+            return await explain_destination(name, state, None, now)
+
         site = SiteData("relay.example.org", "1.2.3", bool(password))
         asking = Asking(state, self.clock, lambda: now)
-        parts = PageParts(asking, self.access, TEMPLATES, site, explain, self.clock)
+        parts = PageParts(asking, self.access, TEMPLATES, site, explain, destination, self.clock)
         programs = ProgramPaths(self.access, self.clock)
         self.site = PageSite(Guarded(page_resource(parts), self.access.host_problem, programs), self.clock)
         self.site.startFactory()

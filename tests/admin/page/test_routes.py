@@ -52,6 +52,23 @@ def test_the_first_view_tells_troubles_waiting_mail_and_failures(browser: Memory
     assert "the ledger lost &lt;b&gt;one&lt;/b&gt;" in text
 
 
+def test_a_destination_is_explained_with_its_mail_and_its_replies(
+    browser: MemoryBrowser, relay: RelayUnderTest
+) -> None:
+    relay.add("bob@slow.test", subject="slow")
+    relay.failed("never@slow.test")
+    text = browser.get("/destinations/slow.test").text
+    assert "<h1>slow.test</h1>" in text
+    assert '<a href="/messages?domain=slow.test' in text
+    assert "The receiver has no mailbox with this address." in text
+    assert "The relay has not tried it lately." in text
+    assert browser.get("/destinations/SLOW.test").status == 200
+    answer = browser.get("/destinations/a%20b")
+    assert answer.status == 404
+    assert "No such destination" in answer.text
+    assert SCRIPT not in browser.get(f"/destinations/{SCRIPT}").text
+
+
 def test_a_subject_that_is_a_script_is_text_everywhere(browser: MemoryBrowser, relay: RelayUnderTest) -> None:
     id = relay.add("bob@example.test", subject=f"{SCRIPT}'\"&")
     for path in ("/messages", f"/messages/{id}", f"/messages/{id}/order?action=hold", "/live"):
