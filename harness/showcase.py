@@ -4,8 +4,10 @@ import itertools
 import smtplib
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from harness.daemon import Daemon
@@ -38,7 +40,7 @@ class Showcase:
         network: str = LOOPBACK,
         out_port: int = 0,
         from_clients: bool = False,
-        **settings: str,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`now` is the present of the history. `from_clients`: the clients' own addresses are those of this host."""
         self._stack = ExitStack()

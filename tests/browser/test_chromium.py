@@ -70,6 +70,7 @@ def test_trouble_is_collected(browser: Browser, site: str, path: str, trouble: s
     page.wait_for_selector("#said")
     # Each question to the page also takes in the browser's news.
     until(lambda: page.title() and any(trouble in seen for seen in browser.troubles), what=trouble)
+    browser.troubles.clear()
     assert page.title() == "A page"
 
 
