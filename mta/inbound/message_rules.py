@@ -45,8 +45,9 @@ class Rulings:
         """The places of the rules, separated by commas, or None if no rule has decided."""
         if not self._places:
             return None
-        more = ("...",) if len(self._places) > _MAX_NAMED else ()
-        return ",".join((*list(self._places)[:_MAX_NAMED], *more))
+        if len(self._places) <= _MAX_NAMED:
+            return ",".join(self._places)
+        return ",".join((*list(self._places)[:_MAX_NAMED], "..."))
 
 
 class MailRates:

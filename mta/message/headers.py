@@ -87,7 +87,7 @@ class HeaderScan:
     author: bytes = b""
 
     def with_author(self, author: bytes | None) -> "HeaderScan":
-        """Return the properties with another value of From, which may have folds; None if there is none."""
+        """Return the properties with another value of From, unfolded; None if there is none."""
         return HeaderScan(
             self.hops,
             self.has_date,
@@ -98,7 +98,7 @@ class HeaderScan:
             self.automatic,
             self.message_id,
             self.subject,
-            _FOLD.sub(b"", author) if author else b"",
+            author or b"",
         )
 
 
@@ -148,7 +148,7 @@ def scan(block: bytes) -> HeaderScan:
 def scan_changed(found: HeaderScan, block: bytes, names: AbstractSet[bytes], author: bytes | None) -> HeaderScan:
     """Return the properties of a header block after changes; `found` are those before. Reads as little as possible.
 
-    `names` are those of the changed fields in lower case, `author` is the value of the topmost From, or None.
+    `names` are those of the changed fields in lower case, `author` is the value of the topmost From, unfolded, or None.
     """
     names = names & _SCANNED
     if not names:

@@ -23,6 +23,8 @@ class Change:
     """
 
     sender: Address | None
+    #: Whether it is another one than before.
+    new_sender: bool
     #: The recipients, or None if they stay.
     recipients: tuple[Recipient, ...] | None
     #: The fields that come on top, as one piece (`mta.message.header_fields.SelectedFields`).
@@ -31,7 +33,7 @@ class Change:
     fields: Sequence[bytes] | None
     #: The names of the fields that change, in lower case.
     names: AbstractSet[bytes]
-    #: The value of the topmost From after the change; None if there is none, or if it stays.
+    #: The value of the topmost From after the change, unfolded; None if there is none, or if it stays.
     author: bytes | None
     #: Whether the relay's own Received field names no client.
     hide_client: bool
@@ -43,8 +45,8 @@ class Change:
 
     def made(self, envelope: Envelope, block: bytes, pieces: list[bytes]) -> "Rewritten":
         """Return a message with the change. `pieces` are those of its header block, and are used up."""
-        recipients = envelope.recipients if self.recipients is None else self.recipients
-        if self.sender != envelope.sender or recipients is not envelope.recipients:
+        if self.new_sender or self.recipients is not None:
+            recipients = envelope.recipients if self.recipients is None else self.recipients
             envelope = envelope.with_addresses(self.sender, recipients)
         if self.fields is not None:
             pieces[1::2] = self.fields

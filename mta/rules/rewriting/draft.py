@@ -96,14 +96,17 @@ class Draft:
         if self._fields is not None and self._fields.changed_names:
             top, pieces = self._fields.pieces(self._count)
             names = frozenset(self._fields.changed_names)
-            author = next(iter(self._fields.values(b"from")), None) if b"from" in names else None
+            author = next(map(unfolded, self._fields.values(b"from")), None) if b"from" in names else None
         if self._originals:
             # The addresses of recipients that were replaced.
             originals = list(self._originals)[:MAX_ORIGINALS]
             top = b"".join(f"\nX-Original-To: {one}\r".encode() for one in originals) + top
         recipients = None if self.recipients == self._envelope.recipients else self.recipients
         places = dict.fromkeys([rule.place for rule in rules])
-        return Change(self.sender, recipients, top, pieces, names, author, self.hide_client, rules, places, words)
+        new_sender = self.sender != self._envelope.sender
+        return Change(
+            self.sender, new_sender, recipients, top, pieces, names, author, self.hide_client, rules, places, words
+        )
 
     def change(self, steps: tuple[Step, ...], facts: Facts, matched: tuple[Recipient, ...]) -> list[Words]:
         """Carry out the actions of a rule that applies to these recipients. Return the changes."""
