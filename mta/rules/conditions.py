@@ -281,7 +281,8 @@ class Rule:
     def __post_init__(self) -> None:
         """Put the conditions into the order in which they are asked."""
         conditions = [(one, True) for one in self.conditions] + [(one, False) for one in self.unless]
-        conditions.sort(key=lambda check: _turn(check[0]))
+        if len(conditions) > 1:
+            conditions.sort(key=lambda check: _turn(check[0]))
         object.__setattr__(self, "_in_order", tuple(conditions))
         object.__setattr__(self, "_checks", tuple([(_question(condition), wanted) for condition, wanted in conditions]))
         object.__setattr__(self, "place", str(self.where))
