@@ -1,5 +1,6 @@
 """A small disk that can be full: a tmpfs, which only root may mount."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -39,5 +40,10 @@ def fill(disk: Path, left: int) -> Path:
     """Fill a disk with one file until about this many octets are left, and return the file."""
     state = os.statvfs(disk)
     filler = disk / "filler"
-    filler.write_bytes(bytes(state.f_bavail * state.f_frsize - left))
+    try:
+        filler.write_bytes(bytes(state.f_bavail * state.f_frsize - left))
+    except OSError as error:
+        # A relay has written to the disk in the meantime, so that it is full already.
+        if error.errno != errno.ENOSPC:
+            raise
     return filler

@@ -20,7 +20,7 @@ from mta.queue.interface import Entry, Query, Status
 from mta.queue.search.conditions import Conditions, State
 from mta.routing.choice import MxOf
 from mta.routing.route import Plan, Smarthost
-from mta.smtp.address import Address, AddressError, parse_address, parse_domain
+from mta.smtp.address import Address, AddressError, is_ip, parse_address, parse_domain
 
 #: Messages that are read for their replies: the newest and the oldest that wait, and the newest of all.
 LOOKED_AT = 20
@@ -45,7 +45,7 @@ async def gather(name: str, state: RelayState, present: PresentRelay | None, now
     shape = next((each for each in shapes if each.domain == domain), None)
     if "." not in domain and ":" not in domain and not (smarthost or shape):
         raise NoDestination(f"{name} is no id of a message, and the name of no domain, host or smarthost that is known")
-    by_host = [each for each in shapes if host_name(each.host) == domain][:MAX_DOMAINS]
+    by_host = [each for each in shapes if host_name(each.host) == domain or f"[{domain}]" in each.host][:MAX_DOMAINS]
     is_host = bool(by_host) or smarthost is not None or any(domain in each.hosts for each in live)
     as_domain = recipient is not None and (shape is not None or not is_host)
     entries = await _entries(domain, state, as_domain=as_domain)
@@ -76,8 +76,8 @@ async def gather(name: str, state: RelayState, present: PresentRelay | None, now
 
 
 def _recipient(name: str, *, named: bool) -> Address | None:
-    """Return an address of the domain, or None for the name of a smarthost. Raises NoDestination."""
-    if named and "." not in name:
+    """Return an address of the domain, or None for a smarthost's name or an IP address. Raises NoDestination."""
+    if (named and "." not in name) or is_ip(name):
         return None
     try:
         if "@" in name:
