@@ -92,7 +92,9 @@ MAY_IMPORT = {
     },
     "mta.admin": {
         "mta.admin.api",
+        "mta.admin.wire",
         "mta.blocking",
+        "mta.doctor.findings",
         "mta.event_log.emitting",
         "mta.event_log.repeats",
         "mta.message",
@@ -105,6 +107,7 @@ MAY_IMPORT = {
     },
     "mta.admin.wire": {
         "mta.admin.state",
+        "mta.doctor.findings",
         "mta.event_log.levels",
         "mta.message.dates",
         "mta.queue.entries",
@@ -462,6 +465,8 @@ MAY_IMPORT = {
         "mta.queue",
     },
     "mta.cli.state": {
+        "mta.admin.doctor_file",
+        "mta.admin.traffic",
         "mta.__version__",
         "mta.admin.returning",
         "mta.admin.orders",
@@ -506,6 +511,9 @@ MAY_IMPORT = {
         "mta.routing.route",
     },
     "mta.cli.doctor": {
+        "mta.admin.doctor_file",
+        "mta.admin.state",
+        "mta.admin.wire.findings",
         "mta.admin.wire",
         "mta.blocking",
         "mta.cli.dns_records",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mta.doctor.findings import Finding
 from mta.queue.interface import Action, DomainShape, Entry, Query, QueueId, Summary
 from mta.queue.search.conditions import Conditions
 
@@ -114,6 +115,14 @@ class TrafficMinute:
 
 
 @dataclass(frozen=True, slots=True)
+class DoctorRun:
+    """The findings of `smtprelay doctor`, and when it found them."""
+
+    time: float
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """An operator's order on waiting messages."""
 
@@ -185,6 +194,9 @@ class RelayState(Protocol):
 
     async def alarms(self) -> Sequence[LoggedEvent]:
         """Return the last alarms and troubles that the relay logged, newest first; empty if the relay is stopped."""
+
+    async def findings(self) -> DoctorRun | None:
+        """Return the findings of the last `smtprelay doctor`, or None if there are none."""
 
     async def follow(self, receive: Callable[[LoggedEvent], object]) -> Callable[[], None]:
         """Call `receive` for each later event of a message; the result ends this. Raises NotRunning, TooMany."""

@@ -1,12 +1,15 @@
 """The contract of `RelayState`: the answers are those of the queue, and an order changes it and notifies the relay."""
 
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
 import mta
-from mta.admin.state import NotRunning, Order, OrderResult, RelayState, StateError
+from mta.admin.doctor_file import keep_run
+from mta.admin.state import DoctorRun, NotRunning, Order, OrderResult, RelayState, StateError
+from mta.doctor.findings import failure, ok
 from mta.message.envelope import Notify, Recipient
 from mta.queue.entries import Action, Entry, Query, QueueId, Status
 from mta.queue.interface import Claim, NewMail, Queue, Settlement, Verdict
@@ -147,6 +150,12 @@ class RelayStateContract:
         self.assertEqual(list(self.now(self.state.destinations())), [])
         self.assertEqual(list(self.now(self.state.alarms())), [])
         self.assertEqual(list(self.now(self.state.traffic(NOW))), [])
+
+    def test_the_findings_of_the_last_doctor_are_those_in_the_queue_directory(self) -> None:
+        self.assertIsNone(self.now(self.state.findings()))
+        run = DoctorRun(NOW, (ok("host/clock", "the clock is right"), failure("a/b", "seen", "mend it", "x TXT y")))
+        self.assertTrue(keep_run(Path(str(self.queue_dir())), run))
+        self.assertEqual(self.now(self.state.findings()), run)
 
     # Orders
 

@@ -6,12 +6,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from harness.certificates import Authority, authority
 from harness.daemon import Daemon
 from harness.dns_process import Dns
 from harness.processes import free_port
 from harness.sink import Sink
 from harness.sink_rules import Rule
+from mta.admin.client.client_state import client_of
+from mta.admin.wire.findings import run_object
+from mta.cli.results import result
 
 NAME, ADDRESS = "relay.example.test", "192.0.2.7"
 PTR = "7.2.0.192.in-addr.arpa"
@@ -142,3 +147,20 @@ def test_the_lines_show_the_remedy_and_the_records(tmp_path, dns):
     assert f"failure  identity/ptr: {ADDRESS} has no PTR record" in done.stdout
     assert f"{PTR}. IN PTR {NAME}." in done.stdout
     assert "failure" in done.stdout.splitlines()[-1]
+
+
+def test_the_findings_are_kept_for_the_relay(tmp_path, dns):
+    with Daemon(tmp_path / "home", DNS_SERVERS=dns.setting) as daemon:
+        state = client_of(daemon.queue_dir)
+        assert result(Deferred.fromCoroutine(state.findings())) is None
+        printed = json.loads(daemon.tool("doctor", "--json", "--block-list", "none").stdout)
+        run = result(Deferred.fromCoroutine(state.findings()))
+        assert run is not None
+        assert run_object(run) == printed
+        assert {"host/clock", "relay/answers"} <= {finding.check for finding in run.findings}
+        file = daemon.queue_dir / "doctor.json"
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert file.stat().st_uid == daemon.queue_dir.stat().st_uid
+        daemon.stop()
+        daemon.start()
+        assert daemon.events("trouble") == [], "a start takes the file for one of the relay's own"

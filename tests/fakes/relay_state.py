@@ -6,6 +6,7 @@ from dataclasses import replace
 from mta.admin.state import (
     About,
     DestinationState,
+    DoctorRun,
     LoggedEvent,
     Order,
     OrderResult,
@@ -31,6 +32,7 @@ class FakeRelayState:
         self.known_rules: list[RuleState] = []
         self.minutes: list[TrafficMinute] = []
         self.known_alarms: list[LoggedEvent] = []
+        self.last_run: DoctorRun | None = None
         self.ordered: list[Order] = []
         self.followers: list[Callable[[LoggedEvent], object]] = []
 
@@ -80,6 +82,9 @@ class FakeRelayState:
 
     async def alarms(self) -> Sequence[LoggedEvent]:
         return self.known_alarms
+
+    async def findings(self) -> DoctorRun | None:
+        return self.last_run
 
     async def follow(self, receive: Callable[[LoggedEvent], object]) -> Callable[[], None]:
         self.followers.append(receive)

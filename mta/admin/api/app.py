@@ -19,6 +19,7 @@ from mta.admin.api.questions import Questions
 from mta.admin.state import RelayState
 from mta.admin.wire import relay as objects
 from mta.admin.wire.fields import seconds_of
+from mta.admin.wire.findings import last_run_object
 from mta.admin.wire.messages import entry_object, shape_object, summary_object
 from mta.admin.wire.questions import read_choice, read_query, read_whole_id, read_words
 from mta.queue.ids import prefix_range
@@ -204,6 +205,12 @@ class Api:
         """Answer with the last alarms and troubles."""
         words(request)
         return await self._list(request, "alarms", map(objects.event_object, await self._ask(self._state.alarms())))
+
+    @app.route("/doctor", methods=["GET"])
+    async def doctor(self, request: Request) -> bytes:
+        """Answer with the findings of the last `smtprelay doctor`."""
+        words(request)
+        return json_answer(request, last_run_object(await self._ask(self._state.findings())))
 
     @app.route("/events", methods=["GET"])
     async def events(self, request: Request) -> bytes:

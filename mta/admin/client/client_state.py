@@ -12,6 +12,7 @@ from mta.admin.socket_path import SOCKET_NAME
 from mta.admin.state import (
     About,
     DestinationState,
+    DoctorRun,
     LoggedEvent,
     NotRunning,
     Order,
@@ -23,6 +24,7 @@ from mta.admin.state import (
 )
 from mta.admin.wire import messages, relay
 from mta.admin.wire.fields import Fields, WireError, time_text
+from mta.admin.wire.findings import read_last_run
 from mta.admin.wire.questions import MAX_MESSAGES, MAX_PAGE, Words, condition_words, query_words
 from mta.queue.entries import DomainShape, Entry, Query, QueueId, Summary
 from mta.queue.search.conditions import ANY, Conditions
@@ -116,6 +118,10 @@ class ClientState:
     async def alarms(self) -> Sequence[LoggedEvent]:
         """Return the last alarms and troubles that the relay logged, newest first."""
         return self._list("alarms", relay.read_event)
+
+    async def findings(self) -> DoctorRun | None:
+        """Return the findings of the last `smtprelay doctor`."""
+        return self._asked("doctor", read_last_run)
 
     async def follow(self, receive: Callable[[LoggedEvent], object]) -> Callable[[], None]:
         """Call `receive` for each later event until the relay ends them; the result does nothing."""

@@ -1,16 +1,20 @@
 """`smtprelay doctor`: checks whether mail can arrive, and sends no mail."""
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import click
 
+from mta.admin.doctor_file import keep_run
+from mta.admin.state import DoctorRun
+from mta.admin.wire.findings import run_object
 from mta.cli.doctor.domain_facts import check_domains, signing_domains
 from mta.cli.doctor.relay_facts import relay_facts
 from mta.cli.doctor.remote import Runner, only_by_smarthost, remote_trials, smarthosts_of
-from mta.cli.doctor.render import as_lines, as_object
+from mta.cli.doctor.render import as_lines
 from mta.cli.environment import current_environment
 from mta.cli.errors import command_errors
 from mta.cli.results import run_in_reactor
@@ -94,24 +98,29 @@ def doctor(as_json: bool, **asked: tuple[str, ...]) -> None:
     """Check whether mail can arrive, and send no mail.
 
     DOMAINs are those of senders. Each line is ok, a warning, a failure, or skipped; below it stand the remedy and DNS
-    records to add. The exit status is 0, 1 if there are warnings, and 2 for failures or mistakes in the settings.
+    records to add. The exit status is 0, 1 if there are warnings, and 2 for failures or mistakes in the settings. The
+    findings are kept in QUEUE_DIR for the operator's page.
     """
-    findings = _findings(DoctorRequest(**asked))
+    settings, findings = _findings(DoctorRequest(**asked))
+    run = DoctorRun(time.time(), tuple(findings))
+    if settings is not None:
+        keep_run(settings.queue_dir, run)
     if as_json:
-        click.echo(json.dumps(as_object(findings), indent=1))
+        click.echo(json.dumps(run_object(run), indent=1))
     else:
         for line in as_lines(findings):
             click.echo(line)
     raise click.exceptions.Exit(exit_status(findings))
 
 
-def _findings(asked: DoctorRequest) -> list[Finding]:
+def _findings(asked: DoctorRequest) -> tuple[Settings | None, list[Finding]]:
+    """Return the settings, unless they have mistakes, and the findings."""
     try:
         with command_errors():
             environ = current_environment()
             settings = read_settings(environ)
     except click.ClickException as error:
-        return [failure("relay/settings", line, "correct it") for line in error.message.splitlines()]
+        return None, [failure("relay/settings", line, "correct it") for line in error.message.splitlines()]
     public, private = split_public(outgoing_addresses(ipv6=settings.ipv6))
     subject = Subject(settings, environ, asked.addresses or public, () if asked.addresses else private)
     runner: Runner = click.get_current_context().obj or run_in_reactor
@@ -127,7 +136,7 @@ def _findings(asked: DoctorRequest) -> list[Finding]:
             *check_mx_hosts(trials.mx_hosts if trials else [], by_smarthost=only_by_smarthost(settings)),
         ]
         found = [_result(future) for future in local]
-    return [finding for section in (found[0], remote, *found[1:]) for finding in section]
+    return settings, [finding for section in (found[0], remote, *found[1:]) for finding in section]
 
 
 def _sections(subject: Subject, asked: DoctorRequest) -> list[Callable[[], Iterable[Finding]]]:

@@ -1,11 +1,9 @@
-"""Formats findings as lines for operators and as a JSON object for programs."""
+"""Formats findings as lines for operators."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from mta.doctor.findings import Finding, Level, exit_status
-
-JsonObject = dict[str, object]
+from mta.doctor.findings import Finding, Level
 
 _WIDTH = max(len(level.value) for level in Level)
 _INDENT = " " * (_WIDTH + 2)
@@ -21,20 +19,3 @@ def as_lines(findings: Sequence[Finding]) -> Iterator[str]:
             yield f"{_INDENT}   {record}"
     counts = Counter(finding.level for finding in findings)
     yield ", ".join(f"{counts[level]} {level.value}" for level in Level if counts[level])
-
-
-def as_object(findings: Sequence[Finding]) -> JsonObject:
-    """Return the JSON object of all findings. `status` is the exit status."""
-    return {
-        "status": exit_status(findings),
-        "findings": [
-            {
-                "check": finding.check,
-                "level": finding.level.value,
-                "seen": finding.seen,
-                "remedy": finding.remedy or None,
-                "records": list(finding.records),
-            }
-            for finding in findings
-        ],
-    }

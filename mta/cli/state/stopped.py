@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from mta import __version__
+from mta.admin.doctor_file import last_run
 from mta.admin.orders import Orders
 from mta.admin.returning import Returned
 from mta.admin.state import (
     About,
     DestinationState,
+    DoctorRun,
     LoggedEvent,
     NotRunning,
     Order,
@@ -21,6 +23,7 @@ from mta.admin.state import (
     StateError,
     TrafficMinute,
 )
+from mta.admin.traffic import Traffic
 from mta.blocking import run_inline
 from mta.cli.results import result
 from mta.queue.interface import Action, DomainShape, Entry, Query, QueueError, QueueId, Summary
@@ -114,13 +117,17 @@ class StoppedState:
         """Raise NotRunning."""
         _not_running("the rules in force")
 
-    async def traffic(self, since: float) -> Sequence[TrafficMinute]:  # noqa: ARG002  the interface
-        """Return none."""
-        return ()
+    async def traffic(self, since: float) -> Sequence[TrafficMinute]:
+        """Return the minutes with mail of the last day."""
+        return Traffic(self._queue_dir, self._now).since(since)
 
     async def alarms(self) -> Sequence[LoggedEvent]:
         """Return none."""
         return ()
+
+    async def findings(self) -> DoctorRun | None:
+        """Return the findings of the last `smtprelay doctor`."""
+        return last_run(self._queue_dir)
 
     async def follow(self, receive: Callable[[LoggedEvent], object]) -> Callable[[], None]:  # noqa: ARG002  the interface
         """Raise NotRunning."""

@@ -7,12 +7,14 @@ from typing import Protocol, TypeVar
 from twisted.internet.defer import Deferred
 
 import mta
+from mta.admin.doctor_file import last_run
 from mta.admin.orders import Orders
 from mta.admin.returning import Returned, log_returned
 from mta.admin.state import (
     MAX_DOMAINS,
     About,
     DestinationState,
+    DoctorRun,
     LoggedEvent,
     NotRunning,
     Order,
@@ -149,6 +151,10 @@ class OwnState:
     async def alarms(self) -> Sequence[LoggedEvent]:
         """Return the last alarms and troubles, newest first."""
         return self._relay.feed.alarms() if self._relay.feed else ()
+
+    async def findings(self) -> DoctorRun | None:
+        """Return the findings of the last `smtprelay doctor`."""
+        return last_run(self._relay.settings.queue_dir)
 
     async def follow(self, receive: Callable[[LoggedEvent], object]) -> Callable[[], None]:
         """Call `receive` for each later event of a message."""

@@ -22,7 +22,7 @@ _EVERYONE = 0o007
 # those of `mta/events/spool.py` in a folder.
 _KINDS = (
     (re.compile(r"(?:relay\.)?lock|queue\.sqlite(?:[-.].*)?|oauth\.(?:json(?:\.new)?|lock)"), stat.S_IFREG),
-    (re.compile(r"[0-9]{20}\.jsonl|(?:digest|state)\.json(?:\.new)?|traffic"), stat.S_IFREG),
+    (re.compile(r"[0-9]{20}\.jsonl|(?:digest|doctor|state)\.json(?:\.new)?|traffic"), stat.S_IFREG),
     (re.compile(rf"{BODIES}|events|worker-[0-9]+"), stat.S_IFDIR),
 )
 # The daemon reads no file under this name. A foreign entry here only delays the effect of an operator's commands.

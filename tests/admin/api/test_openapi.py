@@ -11,6 +11,7 @@ from mta.admin.api.errors import STATUSES, ApiError, error_object
 from mta.admin.state import (
     About,
     DestinationState,
+    DoctorRun,
     LoggedEvent,
     Order,
     OrderResult,
@@ -19,8 +20,10 @@ from mta.admin.state import (
     TrafficMinute,
 )
 from mta.admin.wire import relay
+from mta.admin.wire.findings import run_object
 from mta.admin.wire.messages import entry_object, shape_object, summary_object
 from mta.admin.wire.questions import MAX_MESSAGES, MAX_PAGE, PARAMETERS, USUAL_PAGE
+from mta.doctor.findings import failure
 from mta.queue.entries import Action, AttemptRecord, DomainShape, Entry, QueueId, RecipientState, Status, Summary
 from mta.queue.search.conditions import State
 from mta.queue.search.reading import OPTIONS
@@ -29,6 +32,7 @@ from tests.admin.api.test_routes import ApiCase
 ID = QueueId("0gqw5z6cn4j0y")
 ATTEMPT = AttemptRecord(1.0, "mx", "450 later", "4.2.0")
 ENTRY = Entry(ID, "", 1, 1.0, "", False, False, (RecipientState("a@b.test", Status.WAITING, 1, 1.0, "", "", None),))
+RUN = DoctorRun(1.0, (failure("a/b", "seen", "mend it", "x TXT y"),))
 OBJECTS = {
     "About": relay.about_object(About("1", "relay", None, 1, "/queue")),
     "Message": entry_object(ENTRY, ""),
@@ -38,6 +42,8 @@ OBJECTS = {
     "Setting": relay.setting_object(SettingState("PORT", "25")),
     "Rule": relay.rule_object(RuleState("1.toml:1", "acl", "deny")),
     "TrafficMinute": relay.minute_object(TrafficMinute(60.0, 1, 1, 0, 0)),
+    "DoctorRun": run_object(RUN),
+    "Finding": run_object(RUN)["findings"][0],  # type: ignore[index]
     "Event": relay.event_object(LoggedEvent(1.0, "accepted", {})),
     "Order": {**relay.order_object(Order(Action.HOLD, None, "")), "conditions": {}},
     "OrderResult": relay.result_object(OrderResult(())),

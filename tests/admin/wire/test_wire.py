@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mta.admin.state import (
     About,
     DestinationState,
+    DoctorRun,
     LoggedEvent,
     Order,
     OrderResult,
@@ -19,8 +20,9 @@ from mta.admin.state import (
     SettingState,
     TrafficMinute,
 )
-from mta.admin.wire import messages, questions, relay
+from mta.admin.wire import findings, messages, questions, relay
 from mta.admin.wire.fields import WireError
+from mta.doctor.findings import Finding, Level
 from mta.event_log.lines import render_json
 from mta.queue.entries import (
     Action,
@@ -45,6 +47,7 @@ _maybe_time = st.none() | _time
 _seconds = st.floats(0, 1e6)
 _id = st.integers(0, (1 << 63) - 1).map(to_id)
 _attempt = st.builds(AttemptRecord, _time, _text, _text, _text, _text, _seconds, _seconds)
+_finding = st.builds(Finding, _word, st.sampled_from(Level), _text, _text, st.lists(_text, max_size=2).map(tuple))
 _recipient = st.builds(
     RecipientState,
     address=_text,
@@ -144,6 +147,16 @@ _PAIRS: list[tuple[Any, Any, Any]] = [
     (st.builds(SettingState, _word, _text, _text), relay.setting_object, relay.read_setting),
     (st.builds(RuleState, _text, _text, _text), relay.rule_object, relay.read_rule),
     (_event, relay.event_object, relay.read_event),
+    (
+        st.builds(DoctorRun, _time, st.lists(_finding, max_size=2).map(tuple)),
+        findings.run_object,
+        findings.read_run,
+    ),
+    (
+        st.none() | st.builds(DoctorRun, _time, st.lists(_finding, max_size=2).map(tuple)),
+        findings.last_run_object,
+        findings.read_last_run,
+    ),
     (st.builds(TrafficMinute, _time, _count, _count, _count, _count), relay.minute_object, relay.read_minute),
     (_order, relay.order_object, relay.read_order),
     (st.builds(OrderResult, st.lists(_id).map(tuple), _count, _count, _text), relay.result_object, relay.read_result),

@@ -53,7 +53,16 @@ def put_socket(path: Path) -> None:
 
 FILES = (
     *("lock", "relay.lock", "queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm", "queue.sqlite.new"),
-    *("oauth.json", "oauth.json.new", "oauth.lock", "traffic", "digest.json", "digest.json.new"),
+    *(
+        "oauth.json",
+        "oauth.json.new",
+        "oauth.lock",
+        "traffic",
+        "digest.json",
+        "digest.json.new",
+        "doctor.json",
+        "doctor.json.new",
+    ),
 )
 THINGS = {
     "symbolic link": put_symlink,
