@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
-#: One for the group commit, one to sync large files, one to remove files, one to read for an operator.
-THREADS = 4
+#: One for the group commit, one to sync large files, one to remove files, two to read for an operator.
+THREADS = 5
 
 _Task = tuple[Callable[[], Any], "Deferred[Any]"]
 

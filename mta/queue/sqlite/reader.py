@@ -23,62 +23,22 @@ from mta.queue.sqlite.statements import SQL
 T = TypeVar("T")
 
 
-class Reader:
-    """Reads committed rows in a thread; the Deferreds fail with QueueError."""
+class _ReadingConnection:
+    """One connection, which does one read after the other."""
 
     def __init__(self, path: Path, run: RunBlocking) -> None:
         self._path = path
         self._run = run
         self._lock = DeferredLock()
         self._connection: sqlite3.Connection | None = None
-        self._closed = False
 
-    def find(self, query: Query) -> "Deferred[list[Entry]]":
-        """Return the messages of a query in its order."""
-        return self._read(lambda connection: _in_snapshot(connection, lambda: find(connection, query)))
-
-    def count(self, conditions: Conditions, *, finished: bool = False) -> "Deferred[int]":
-        """Return the number of messages that meet conditions."""
-        return self._read(lambda connection: count_messages(connection, conditions, finished=finished))
-
-    def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
-        """Return the ids of the waiting messages that meet conditions."""
-        query = Query(conditions=conditions, limit=-1)
-        return self._read(lambda connection: [to_id(number) for number in search(connection, query)])
-
-    def domains(self, now: float) -> "Deferred[list[DomainShape]]":
-        """Return the waiting recipients by domain."""
-        return self._read(lambda connection: _in_snapshot(connection, lambda: domains(connection, now)))
-
-    def summary(self) -> "Deferred[Summary]":
-        """Return the counts of messages and recipients."""
-        return self._read(summary)
-
-    def load(self, now: float) -> "Deferred[Load]":
-        """Return the messages that are due now, and the octets of all that wait."""
-        return self._read(lambda connection: Load(*connection.execute(SQL.load, (now,)).fetchone()))
-
-    def content(self, id: QueueId) -> "Deferred[bytes | None]":
-        """Return the octets of a waiting message, or None if no message with this id is waiting."""
-        return self._read(lambda connection: content(connection, self._path.parent, id))
-
-    def audit(self) -> "Deferred[Audit]":
-        """Return the facts for an audit."""
-        return self._read(audit)
-
-    def reusable(self) -> "Deferred[int]":
-        """Return the octets of the free pages in the file."""
-        return self._read(reusable)
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> "Deferred[T]":
+        """Return the result of a read."""
+        return self._lock.run(self._run, lambda: self._read_blocking(work))
 
     def close(self) -> "Deferred[None]":
-        """Close after the last read; later reads fail."""
-        self._closed = True
+        """Close after the last read."""
         return self._lock.run(self._run, self._close)
-
-    def _read(self, work: Callable[[sqlite3.Connection], T]) -> "Deferred[T]":
-        if self._closed:
-            return fail(QueueError("the queue is closed"))
-        return self._lock.run(self._run, lambda: self._read_blocking(work))
 
     def _read_blocking(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -91,6 +51,73 @@ class Reader:
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+
+
+class Reader:
+    """Reads committed rows in threads; the Deferreds fail with QueueError.
+
+    Reads of the whole history have a connection of their own, so that others need not wait for seconds.
+    """
+
+    def __init__(self, path: Path, run: RunBlocking) -> None:
+        self._path = path
+        self._short = _ReadingConnection(path, run)
+        self._long = _ReadingConnection(path, run)
+        self._closed = False
+
+    def find(self, query: Query) -> "Deferred[list[Entry]]":
+        """Return the messages of a query in its order."""
+        return self._read(lambda connection: _in_snapshot(connection, lambda: find(connection, query)))
+
+    def count(self, conditions: Conditions, *, finished: bool = False) -> "Deferred[int]":
+        """Return the number of messages that meet conditions."""
+        read = self._read_long if finished else self._read
+        return read(lambda connection: count_messages(connection, conditions, finished=finished))
+
+    def select(self, conditions: Conditions) -> "Deferred[list[QueueId]]":
+        """Return the ids of the waiting messages that meet conditions."""
+        query = Query(conditions=conditions, limit=-1)
+        return self._read(lambda connection: [to_id(number) for number in search(connection, query)])
+
+    def domains(self, now: float) -> "Deferred[list[DomainShape]]":
+        """Return the waiting recipients by domain."""
+        return self._read(lambda connection: _in_snapshot(connection, lambda: domains(connection, now)))
+
+    def summary(self) -> "Deferred[Summary]":
+        """Return the counts of messages and recipients."""
+        return self._read_long(summary)
+
+    def load(self, now: float) -> "Deferred[Load]":
+        """Return the messages that are due now, and the octets of all that wait."""
+        return self._read(lambda connection: Load(*connection.execute(SQL.load, (now,)).fetchone()))
+
+    def content(self, id: QueueId) -> "Deferred[bytes | None]":
+        """Return the octets of a waiting message, or None if no message with this id is waiting."""
+        return self._read(lambda connection: content(connection, self._path.parent, id))
+
+    def audit(self) -> "Deferred[Audit]":
+        """Return the facts for an audit."""
+        return self._read_long(audit)
+
+    def reusable(self) -> "Deferred[int]":
+        """Return the octets of the free pages in the file."""
+        return self._read(reusable)
+
+    def close(self) -> "Deferred[None]":
+        """Close after the last read; later reads fail."""
+        self._closed = True
+        return self._short.close().addCallback(lambda _: self._long.close())
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> "Deferred[T]":
+        return self._read_by(self._short, work)
+
+    def _read_long(self, work: Callable[[sqlite3.Connection], T]) -> "Deferred[T]":
+        return self._read_by(self._long, work)
+
+    def _read_by(self, connection: _ReadingConnection, work: Callable[[sqlite3.Connection], T]) -> "Deferred[T]":
+        if self._closed:
+            return fail(QueueError("the queue is closed"))
+        return connection.read(work)
 
 
 def content(connection: sqlite3.Connection, home: Path, id: QueueId) -> bytes | None:
