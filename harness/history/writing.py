@@ -172,10 +172,11 @@ def _body(mail: Sent, own: QueueId, name: str) -> MemoryBody:
 
 def content(mail: Sent, message_id: str) -> bytes:
     """Return a message as a client would send it: its header, and lines of text up to its size."""
+    subject = Header(mail.subject, "utf-8", 60).encode(linesep="\r\n")
     fields = (
         f"From: {mail.author}",
         f"To: {', '.join(to.address for to in mail.to)}",
-        f"Subject: {Header(mail.subject, 'utf-8', 60).encode()}",
+        f"Subject: {subject}",
         f"Date: {mail_date(mail.created)}",
         f"Message-ID: <{message_id}>",
         "MIME-Version: 1.0",

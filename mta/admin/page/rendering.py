@@ -131,7 +131,7 @@ def pace_text(pace: float) -> str:
     """Return a pace in messages a second, or a minute or an hour if that is more than one."""
     for seconds, unit in ((1, "s"), (60, "min"), (3600, "h")):
         if pace * seconds >= 1:
-            return f"{pace * seconds:.3g} a {unit}"
+            return f"{pace * seconds:.3g}/{unit}"
     return f"1 in {text.duration(1 / pace)}" if pace > 0 else "none"
 
 
