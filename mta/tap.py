@@ -24,6 +24,7 @@ from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
 from mta.daemon.clocks import use_monotonic_timers
 from mta.daemon.mounts import is_container_volume, volatility_notice
+from mta.daemon.operators.workers_state import WorkersState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.metrics import MetricsServer, metrics_sockets, new_counters, new_event_log
 from mta.daemon.parts.page import PageServer, listen_for_page
@@ -59,6 +60,7 @@ from mta.rules.book import CurrentRules
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.tls.server import CertificateError
 from mta.users.users import UsersError
+from mta.workers.operator_channel import SendTo, WorkersOperator
 from mta.workers.parent import supervise
 from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
@@ -246,23 +248,22 @@ class Daemon(MultiService):
 
     def _serve_page(self, core: Relay | Supervisor) -> Callable[[], object]:
         """Serve the page, if it is on; return the callable that reads its files again."""
-        if self._page_listening is None or not isinstance(core, Relay):
+        if self._page_listening is None:
             return lambda: None
         self._addresses += self._page_listening.addresses
         answers = None if self._metrics is None else self._metrics.answers
-        page = PageServer(
-            self._page_listening, self._settings, lambda: core.state, self._rules, self._reactor, answers=answers
-        )
+        state = (lambda: core.state) if isinstance(core, Relay) else (lambda: self._workers_state)
+        page = PageServer(self._page_listening, self._settings, state, self._rules, self._reactor, answers=answers)
         page.setServiceParent(self)
         return page.reload
 
     def _supervisor(self, watchdog: float | None) -> Supervisor:
         # The workers read the DKIM keys themselves; notices about them were logged once, by the parent.
-        certificate = self._certificate
+        settings, certificate = self._settings, self._certificate
         if certificate is not None:
             PeriodicService(certificate.check, CERTIFICATE_INTERVAL, self._reactor).setServiceParent(self)
         return supervise(
-            self._settings,
+            settings,
             self._sockets,
             certificate,
             self._client_certificate,
@@ -272,7 +273,16 @@ class Daemon(MultiService):
             pass_on=self._output.write_lines,
             complain=self._stderr.write_lines,
             reactor=self._reactor,
+            new_operator=self._new_operator,
         )
+
+    def _new_operator(self, send: SendTo) -> WorkersOperator:
+        """Answer operators for all workers; return the end of their channels that is for operators."""
+        self._workers_state = WorkersState(
+            self._settings, self._rules, event_log=self._event_log, reactor=self._reactor, send=send
+        )
+        self._workers_state.socket.setServiceParent(self)
+        return self._workers_state.workers
 
     def _stop_reactor(self) -> None:
         with suppress(ReactorNotRunning):

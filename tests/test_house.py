@@ -331,6 +331,12 @@ MAY_IMPORT = {
         "mta.delivery.remote.interface",
     },
     "mta.workers": {
+        "mta.admin.feed_channel",
+        "mta.admin.returning",
+        "mta.admin.state",
+        "mta.admin.wire.relay",
+        "mta.queue.interface",
+        "mta.smtp.address",
         "mta.metrics.metric",
         "mta.metrics.table",
         "mta.rules.book",

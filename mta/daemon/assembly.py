@@ -92,7 +92,7 @@ class RelayParts:
     #: None if metrics are off.
     figures: RelayFigures | None
     #: The relay as an operator asks and orders it.
-    state: RelayState
+    state: OwnState
 
 
 def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
@@ -149,7 +149,8 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     reloads = tuple(_reloads(context, aliases, trust_store))
     on_action = _on_action(delivery, tokens)
     state = _own_state(context, queue, delivery, on_action)
-    services.append(_admin_socket(context, state, ControlFactory(on_action, clock.callLater, delivery.waits_for)))
+    if context.alone:
+        services.append(_admin_socket(context, state, ControlFactory(on_action, clock.callLater, delivery.waits_for)))
     return RelayParts(factory, services, reloads, partial(_close, rates, events), figures, state)
 
 
@@ -228,7 +229,7 @@ def _admin_socket(context: RelayContext, state: RelayState, lines: ControlFactor
     return AdminSocket(context.reactor, context.home, factory, context.event_log.trouble)
 
 
-def _own_state(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService, on_action: OnAction) -> RelayState:
+def _own_state(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService, on_action: OnAction) -> OwnState:
     """Return the relay as an operator asks and orders it."""
     event_log = context.event_log
     feed = Feed(event_log.copy_to)

@@ -14,11 +14,11 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mta.admin.state import RelayState
 from mta.config.settings import Settings
 from mta.daemon.assembly import wire_up
 from mta.daemon.malloc_trim import BUSY_INTERVAL as TRIM_INTERVAL
 from mta.daemon.malloc_trim import HeapTrimmer
+from mta.daemon.parts.admin import OwnState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.periodic import PeriodicService
 from mta.dkim.keyring import Keyring, Notice, open_keyring
@@ -78,7 +78,7 @@ class Relay(MultiService):
         self._close_parts = parts.close
         self._figures = parts.figures
         #: The relay as an operator asks and orders it; set by `startService`.
-        self.state: RelayState = parts.state
+        self.state: OwnState = parts.state
         for service in parts.services:
             service.setServiceParent(self)
         wal = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)

@@ -20,6 +20,7 @@ from mta.rules.book import CurrentRules, RuleBook
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
 from mta.workers.handover import Handover, write_handover
+from mta.workers.operator_channel import SendTo, WorkersOperator
 from mta.workers.process import Launch, OutputSinks
 from mta.workers.shared_rules import SharedRules
 from mta.workers.supervisor import Supervisor
@@ -43,10 +44,11 @@ def supervise(
     pass_on: Callable[[bytes], object],
     complain: Callable[[bytes], object],
     reactor: Any,
+    new_operator: Callable[[SendTo], WorkersOperator],
 ) -> Supervisor:
     """Return the service that keeps the workers running. The sockets stay open in the parent for restarted workers.
 
-    A change of `rules` reaches all workers.
+    A change of `rules` reaches all workers. `new_operator` returns the end of their channels that is for operators.
     """
     shared_rules = SharedRules.create(rules.book)
     handover = Handover(
@@ -75,6 +77,7 @@ def supervise(
         patience=watchdog,
         reload=None if certificate is None else certificate.reload,
         figures=settings.metrics_listen is not None,
+        new_operator=new_operator,
         new_rates=partial(rate_broker, settings.queue_dir, reactor, run_inline, event_log),
     )
 

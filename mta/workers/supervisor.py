@@ -22,6 +22,7 @@ from mta.workers.window_broker import WindowBroker
 if TYPE_CHECKING:
     from mta.metrics.metric import Samples
     from mta.workers.figures import WorkersFigures
+    from mta.workers.operator_channel import WorkersOperator
 
 # Checks of the heartbeats in the time that a worker may be silent.
 _CHECKS_PER_PATIENCE = 4
@@ -125,10 +126,12 @@ class Supervisor(Service):
         new_rates: Callable[[SendTo], RateBroker] | None = None,
         wall_clock: Callable[[], float] = time.time,
         figures: bool = False,
+        new_operator: "Callable[[SendTo], WorkersOperator] | None" = None,
     ) -> None:
         """`limits` are those of each destination; `reload` reads the files of the parent again.
 
         `new_rates` returns the broker of the rates that rules set. With `figures`, workers are asked for theirs.
+        `new_operator` returns the end of the channels that is for operators.
 
         A worker that listens and sends no heartbeat for `patience` seconds is killed; None disables that.
         """
@@ -141,6 +144,7 @@ class Supervisor(Service):
         self._broker = WindowBroker(limits, self._send)
         self._counts = CountsBroker(reactor.seconds, self._send)
         self._rates = (new_rates or partial(RateBroker, reactor, journal=NoJournal()))(self._send)
+        self._operator = None if new_operator is None else new_operator(self._send)
         self._workers: dict[int, WorkerProcess] = {}
         self._figures = self._new_figures() if figures else None
         self._restarts = {number: Restarts() for number in range(1, count + 1)}
@@ -194,6 +198,8 @@ class Supervisor(Service):
     def worker_ready(self, worker: WorkerProcess) -> None:
         """Tell a worker that listens the counts of the others. Fire `ready` when all workers listen."""
         self._counts.started(worker.number)
+        if self._operator is not None:
+            self._operator.started(worker.number)
         listening = self._listening()
         if len(listening) == len(self._restarts) and not self.ready.called:
             self.ready.callback(sum(each.waiting or 0 for each in listening))
@@ -204,6 +210,8 @@ class Supervisor(Service):
         self._launch.ended(worker.number)
         self._broker.left(worker.number, self._wall_clock())
         self._rates.left(worker.number)
+        if self._operator is not None:
+            self._operator.ended(worker.number)
         if end.status and not (worker.listens or self.ready.called or self._ending):
             self._give_up(worker.startup_errors, end.status)
         elif not self._ending:
@@ -241,6 +249,8 @@ class Supervisor(Service):
         handlers[COUNTED] = partial(self._counted, number)
         if self._figures is not None:
             handlers |= self._figures.handlers(number)
+        if self._operator is not None:
+            handlers |= self._operator.handlers(number)
         worker = WorkerProcess(number, self, self._sinks, self._reactor, handlers)
         try:
             self._launch.start(self._reactor, worker)

@@ -19,6 +19,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import globalLogBeginner
 
+from mta.admin.feed_channel import EventSender
 from mta.daemon.clocks import use_monotonic_timers
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.metrics import new_counters, new_event_log
@@ -41,6 +42,7 @@ from mta.tls.server import ServerCertificate
 from mta.users.users import UsersError
 from mta.workers.channel import Channel, open_channel
 from mta.workers.handover import Handover, HandoverError, read_handover
+from mta.workers.operator_channel import WorkerOperator
 from mta.workers.shared_counts import SharedCounts
 from mta.workers.shared_rules import SharedRules
 from mta.workers.window_client import SharedWindows
@@ -115,10 +117,15 @@ class Worker(MultiService):
             new_leave=leaves.new,
             balance=self._balance,
             counters=self._counters,
+            alone=False,
         )
         relay = Relay(context)
         relay.setServiceParent(self)
+        self._events = EventSender(self._event_log.copy_to, self.channel.send, self._reactor)
+        self._event_log.copy_errors_to(self._events.receive_error)
         super().startService()
+        self.channel.handlers.update(self._events.handlers())
+        self.channel.handlers.update(WorkerOperator(relay.state, self.channel.send).handlers())
         self.channel.handlers["reload"] = relay.reload
         if self._counters is not None:
             self._answer_figures(relay)
@@ -135,6 +142,7 @@ class Worker(MultiService):
         self._balance.leave(self._number)
         if self._counts is not None:
             self._counts.close()
+            self._events.close()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
             self._heartbeat = None

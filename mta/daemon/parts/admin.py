@@ -125,12 +125,17 @@ class OwnState:
 
     async def order(self, order: Order) -> OrderResult:
         """Apply an order to waiting messages."""
-        return await self._orders.carry_out(order, self._queue, self._done)
+        return await self._orders.carry_out(order, self._queue, self.note)
 
-    def _done(self, order: Order, ids: list[QueueId], returned: Sequence[Returned]) -> None:
+    def note(self, order: Order, ids: list[QueueId], returned: Sequence[Returned] = ()) -> None:
+        """Log an order that was applied to messages, and the messages that it returned, and act on it."""
         self._relay.applied(order, ids)
         for each in returned:
-            log_returned(self._relay.event_log, each)
+            self.note_returned(each)
+
+    def note_returned(self, returned: Returned) -> None:
+        """Log a message that was returned."""
+        log_returned(self._relay.event_log, returned)
 
     async def destinations(self) -> list[DestinationState]:
         """Return the destinations that the delivery knows now."""

@@ -57,6 +57,8 @@ class RelayContext:
     #: Given if the relay counts its events.
     counters: "Counters | None" = None
     wall_clock: Callable[[], float] = time.time
+    #: Whether this process is the relay, so that it answers operators itself; a worker answers its parent.
+    alone: bool = True
 
     def in_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
         """Run work that may block in the reactor's thread pool."""

@@ -1,0 +1,1 @@
+"""A relay of several workers as operators ask and order it."""
