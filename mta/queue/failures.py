@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mta.queue.entries import QueueId
 
@@ -38,24 +39,29 @@ class Failures:
     #: When the first of their messages arrived; 0 without one.
     oldest: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
-    #: A reply in full for each reason.
-    replies: dict[str, str] = field(default_factory=dict)
     #: The first failures, in the order of their times.
     examples: list[FailedRecipient] = field(default_factory=list)
 
-    def add(self, failed: FailedRecipient) -> None:
-        """Count a recipient."""
+    def add(self, reply: str, created: float) -> None:
+        """Count a recipient that failed for this reply, and whose message was created then."""
         self.total += 1
-        self.oldest = min(self.oldest or failed.created, failed.created)
-        reason = reason_of(failed.reply)
+        if not 0 < self.oldest <= created:
+            self.oldest = created
+        reason = reason_of(reply)
         if reason not in self.reasons and len(self.reasons) >= MAX_REASONS:
             reason = OTHER
         self.reasons[reason] += 1
-        self.replies.setdefault(reason, failed.reply)
-        if len(self.examples) < EXAMPLES or failed.finished < self.examples[-1].finished:
-            self.examples = sorted([*self.examples, failed], key=lambda each: each.finished)[:EXAMPLES]
+
+    def wants(self, finished: float) -> bool:
+        """Whether a recipient that failed then is one of the first."""
+        return len(self.examples) < EXAMPLES or finished < self.examples[-1].finished
+
+    def keep(self, failed: FailedRecipient) -> None:
+        """Keep an example, and drop the last one of too many."""
+        self.examples = sorted([*self.examples, failed], key=lambda each: each.finished)[:EXAMPLES]
 
 
+@lru_cache(maxsize=1024)
 def reason_of(reply: str) -> str:
     """Return a reply without the words that differ from message to message, and shortened."""
     codes = _CODES.match(reply)

@@ -79,7 +79,10 @@ def failures(number: int, reply: str = "550 5.1.1 <x@y.test> no such user") -> F
     counted = Failures()
     for place in range(number):
         id = QueueId(f"{place:013}")
-        counted.add(FailedRecipient(id, SIX - 3 * DAY, "", f"u{place}@y.test", "mx.test", reply, SIX - HOUR + place))
+        counted.add(reply, SIX - 3 * DAY)
+        if counted.wants(SIX - HOUR + place):
+            each = FailedRecipient(id, SIX - 3 * DAY, "", f"u{place}@y.test", "mx.test", reply, SIX - HOUR + place)
+            counted.keep(each)
     return counted
 
 

@@ -136,7 +136,8 @@ def _reports(facts: MessageFacts) -> Iterator[str]:
         states = ", ".join(sorted({each.status.value for each in report.recipients}))
         replies = [each.reply for each in report.recipients if each.status is not Status.DELIVERED and each.reply]
         said = f"; {replies[0]}" if replies else ""
-        yield f"message {report.id} to <{entry.sender}>: {states}{said}"
+        # A copy for the postmaster is not to the sender.
+        yield f"message {report.id} to <{report.recipients[0].address}>: {states}{said}"
     if facts.reports or not any(each.status is Status.FAILED for each in entry.recipients):
         return
     if entry.unreported:

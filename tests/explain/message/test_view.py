@@ -131,6 +131,12 @@ def test_the_report_to_the_sender_is_told_with_its_own_state() -> None:
     assert page_of(facts(GONE)).reports[0].startswith("the log event reported names the report")
 
 
+def test_the_copy_of_a_failed_report_is_told_with_its_own_recipient() -> None:
+    copy = Entry(REPORT, "", 2000, NOW, "", False, False, (replace(GONE, address="root@ops.test"),))
+    page = page_of(replace(facts(GONE, sender=""), reports=(copy,)))
+    assert page.reports == (f"message {REPORT} to <root@ops.test>: failed; 550 5.1.1 no such user",)
+
+
 def test_a_failed_report_is_never_answered() -> None:
     of = facts(GONE, sender="")
     of = replace(of, entry=replace(of.entry, client="", report_of=REPORT))
