@@ -1,14 +1,19 @@
 """The paths of programs at ADMIN_LISTEN: the API by its bearer token, and those of the metrics."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
+from mta.admin.api.errors import TOO_MANY, UNAUTHORIZED, ApiError
+from mta.admin.api.resource import api_resource
+from mta.admin.operators import is_user
 from mta.admin.page.access import Access
 from mta.admin.page.passwords import TooManyPasswords
 from mta.admin.page.site import text_of
+from mta.admin.state import RelayState
 from mta.metrics.health import Answers
 from mta.metrics.server import AnswersResource
 
@@ -22,15 +27,19 @@ class ProgramPaths:
     """Answers programs."""
 
     def __init__(
-        self, access: Access, clock: IReactorTime, answers: Answers | None = None, api: Resource | None = None
+        self,
+        access: Access,
+        state: RelayState,
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        answers: Answers | None = None,
     ) -> None:
-        """`answers` are those of the metrics, if they are on. `api` is the resource of `/api`, which asks by itself."""
+        """`answers` are those of the metrics, if they are on."""
         self._access = access
         self._clock = clock
         self._answers = None if answers is None else AnswersResource(answers)
         self._api = Resource()
-        if api is not None:
-            self._api.putChild(_API[1:], api)
+        self._api.putChild(_API[1:], api_resource(state, self.authorize, clock, wall_clock))
 
     def serves(self, path: bytes) -> bool:
         """Return whether a path is one of programs."""
@@ -51,6 +60,16 @@ class ProgramPaths:
                 request.setHeader("Retry-After", str(error.seconds))
                 return _refuse(request, 429, f"{error}\n")
         return self._answers.render(request)
+
+    async def authorize(self, request: Any, given: str) -> str:
+        """Return the operator that sends a request to the API, whom it may call `given`. Raises ApiError."""
+        try:
+            if not self.may_ask(request):
+                raise ApiError(UNAUTHORIZED, "the bearer token of ADMIN_PASSWORD is missing or wrong")
+        except TooManyPasswords as error:
+            raise ApiError(TOO_MANY, f"{error}") from None
+        address = request.getClientAddress().host
+        return f"{given}@{address}" if is_user(given) else f"api:{address}"
 
     def may_ask(self, request: Any) -> bool:
         """Return whether a program may ask and order the relay. Raises TooManyPasswords."""

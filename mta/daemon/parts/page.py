@@ -156,7 +156,7 @@ class PageServer(MultiService):
             self._reactor,
         )
         answers = None if self._answers is None else self._answers()
-        programs = ProgramPaths(access, self._reactor, answers)
+        programs = ProgramPaths(access, state, self._reactor, time.time, answers)
         return PageSite(Guarded(page_resource(parts), access.host_problem, programs), self._reactor)
 
     def _access(self) -> "Access":

@@ -85,7 +85,7 @@ class PageUnderTest:
         site = SiteData("relay.example.org", "1.2.3", bool(password))
         asking = Asking(state, self.clock, lambda: now)
         parts = PageParts(asking, self.access, TEMPLATES, site, explain, destination, self.clock)
-        programs = ProgramPaths(self.access, self.clock)
+        programs = ProgramPaths(self.access, state, self.clock, lambda: now)
         self.site = PageSite(Guarded(page_resource(parts), self.access.host_problem, programs), self.clock)
         self.site.startFactory()
 
