@@ -153,11 +153,14 @@ def client_of(queue_dir: Path) -> ClientState:
 
 
 def is_running(queue_dir: Path) -> bool:
-    """Return whether a relay listens to commands there. Raises OSError if that is not known."""
+    """Return whether a relay of a queue directory listens to commands. Raises StateError if that cannot be known."""
+    path = queue_dir / SOCKET_NAME
     try:
-        connect_unix(queue_dir / SOCKET_NAME).close()
+        connect_unix(path).close()
     except NotRunning:
         return False
+    except OSError as error:
+        raise StateError(f"the relay at {path} cannot be reached: {error.strerror}") from error
     return True
 
 

@@ -65,7 +65,7 @@ def _header(_context: click.Context, _parameter: click.Parameter, fields: tuple[
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("id", required=False, metavar="[ID|DESTINATION]")
 def explain(id: str | None, dns: bool, as_json: bool, **described: Any) -> None:
-    """Explain a message by its ID, a destination, or a message that is only described.
+    """Explain a message, a destination, or mail that is described.
 
     An ID names a message of the queue or its history, and may be shortened while it is unique. A DESTINATION is a
     domain, an address of it, a host, or a smarthost by its name; its names are looked up. --from and --to describe

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import click
 
+from mta.admin.operators import operator_name
 from mta.admin.state import Order
-from mta.blocking import run_inline
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError, command_errors
 from mta.cli.queue.ids import resolved
@@ -17,12 +17,10 @@ from mta.cli.results import answer, result
 from mta.cli.state.opening import queue_directory, relay_state
 from mta.config.readers.domains import read_mailname
 from mta.config.setting import SettingsReader
-from mta.daemon.control import operator_name
 from mta.message import headers, recognition
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.queue.ids import IdSource
 from mta.queue.interface import Action, Description, NewMail, Query, QueueId, Status
-from mta.queue.sqlite.queue import open_queue
 from mta.smtp.address import Address, AddressError, parse_address
 
 #: Octets of a message that `queue import` takes.
@@ -106,6 +104,10 @@ def _address(text: str) -> Address:
 
 def _add(octets: bytes, block: bytes, sender: Address | None, recipients: Sequence[Address], *, hold: bool) -> QueueId:
     """Add a message to the first queue and notify the relay. Raises QueueError and SettingsError."""
+    # The other commands of this module need neither SQLite nor Twisted.
+    from mta.blocking import run_inline  # noqa: PLC0415
+    from mta.queue.sqlite.queue import open_queue  # noqa: PLC0415
+
     environ = current_environment()
     home, now = queue_directory(environ), time.time()
     name = read_mailname(SettingsReader(environ), socket.gethostname)

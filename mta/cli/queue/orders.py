@@ -10,14 +10,14 @@ from dataclasses import replace
 
 import click
 
+from mta.admin.operators import operator_name
 from mta.admin.state import Order, OrderResult, RelayState
 from mta.cli.errors import CommandError
 from mta.cli.queue import render
 from mta.cli.queue.ids import checked, resolved
 from mta.cli.queue.options import Command, condition_options, given_conditions
 from mta.cli.results import answer
-from mta.cli.state.opening import relay_state
-from mta.daemon.control import operator_name
+from mta.cli.state.opening import relay_state, tell_if_stopped
 from mta.queue.interface import Action, Query, QueueId
 from mta.queue.search.conditions import ANY, Conditions, State
 from mta.queue.search.matching import for_order
@@ -56,6 +56,8 @@ def _carry_out(state: RelayState, order: Order, *, every_line: bool = True) -> N
     finally:
         done = sorted(id for each in results for id in each.ids)
         _tell_done(order, done, every_line=every_line)
+    if done:
+        tell_if_stopped(state)
     _tell_left_out(results)
     missing = sorted(set(order.ids or ()).difference(done))
     if missing and every_line:

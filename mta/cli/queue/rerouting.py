@@ -4,10 +4,10 @@ import os
 
 import click
 
+from mta.admin.operators import operator_name
 from mta.admin.state import Order
 from mta.cli.queue.options import given_conditions, given_way, reroute_options
 from mta.cli.queue.orders import give, order_options
-from mta.daemon.control import operator_name
 from mta.queue.interface import Action
 from mta.queue.search.conditions import ANY
 

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from mta.admin.state import RelayState
+import click
+
+from mta.admin.client.client_state import ClientState, client_of, is_running
+from mta.admin.state import NotRunning, RelayState
 from mta.cli.environment import current_environment, where_to_look
 from mta.cli.errors import command_errors
 from mta.cli.results import answer
-from mta.cli.state.beside import BesideState
 from mta.config.readers.domains import read_mailname
 from mta.config.setting import SettingsReader
 from mta.config.table import QUEUE_DIR
@@ -18,6 +20,8 @@ from mta.queue.interface import Entry, Query, QueueError
 
 #: Messages that one request asks for.
 PAGE = 500
+#: Follows an order on the queue files.
+STOPPED = "smtprelay: no relay is running: the order is done in its queue, and no log has it"
 
 
 def queue_directory(environ: Mapping[str, str]) -> Path:
@@ -30,21 +34,47 @@ def queue_directory(environ: Mapping[str, str]) -> Path:
 
 @contextmanager
 def relay_state() -> Iterator[RelayState]:
-    """Yield the relay of the current command, and turn errors into a CommandError."""
+    """Yield the relay of the current command, or its queue files if none runs; turn errors into a CommandError."""
+    with command_errors():
+        environ = current_environment()
+        directory = queue_directory(environ)
+        if is_running(directory):
+            yield client_of(directory)
+            return
+        with _stopped(environ, directory) as stopped:
+            yield stopped
+
+
+@contextmanager
+def _stopped(environ: Mapping[str, str], directory: Path) -> Iterator[RelayState]:
+    # A command that asks a relay needs neither SQLite nor Twisted.
+    from mta.cli.state.stopped import StoppedState  # noqa: PLC0415
+
+    try:
+        state = StoppedState(directory, lambda: read_mailname(SettingsReader(environ), socket.gethostname))
+    except QueueError as error:
+        raise QueueError(f"{error}{where_to_look(environ)}") from error.__cause__
+    try:
+        yield state
+    finally:
+        state.close()
+
+
+@contextmanager
+def running_relay() -> Iterator[ClientState]:
+    """Yield the relay of the current command, which must run; turn errors into a CommandError."""
     with command_errors():
         environ = current_environment()
         try:
-            state = BesideState(queue_directory(environ), lambda: _mailname(environ))
-        except QueueError as error:
-            raise QueueError(f"{error}{where_to_look(environ)}") from error.__cause__
-        try:
-            yield state
-        finally:
-            state.close()
+            yield client_of(queue_directory(environ))
+        except NotRunning as error:
+            raise NotRunning(f"{error}{where_to_look(environ)}") from error
 
 
-def _mailname(environ: Mapping[str, str]) -> str:
-    return read_mailname(SettingsReader(environ), socket.gethostname)
+def tell_if_stopped(state: RelayState) -> None:
+    """Tell that no relay runs, after an order on its queue files."""
+    if answer(state.about()).started is None:
+        click.echo(STOPPED, err=True)
 
 
 def messages(state: RelayState, query: Query) -> Iterator[Entry]:
