@@ -1,4 +1,4 @@
-"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B18."""
+"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B19."""
 
 from bench.row import Row
 from bench.rows import (
@@ -17,6 +17,7 @@ from bench.rows import (
     mailing_list,
     many_sessions,
     new_connections,
+    operator_view,
     rules,
     starttls,
     throughput,
@@ -42,4 +43,5 @@ ROWS: tuple[Row, ...] = (
     logins.ROW,
     login_rate.ROW,
     rules.ROW,
+    operator_view.ROW,
 )
