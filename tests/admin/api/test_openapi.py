@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+from harness.daemon import ROOT
 from mta.admin.api.app import Api
 from mta.admin.api.errors import STATUSES, ApiError, error_object
 from mta.admin.state import (
@@ -168,6 +169,16 @@ class DescriptionTests(ApiCase):
                 self.assertIn(f"#/components/{kind}/{name}", references)
         operations = list(all_of(self.document["paths"], "operationId"))
         self.assertEqual(len(set(operations)), len(operations))
+
+    def test_the_page_of_the_docs_has_all_routes_actions_and_kinds_of_errors(self) -> None:
+        page = (ROOT / "docs" / "api.md").read_text()
+        for path, methods in self.document["paths"].items():
+            for method in methods:
+                self.assertIn(f"`{method.upper()} {path.replace('{id}', 'ID')}", page)
+        for kind, status in STATUSES.items():
+            self.assertIn(f"| `{kind}` | {status} |", page)
+        for word in (*OPTIONS, *(action.value for action in Action), *self.schemas["Order"]["properties"]):
+            self.assertIn(f"`{word}`", page)
 
     def test_it_is_kept_as_json_of_two_blanks(self) -> None:
         octets = self.driver.get("openapi.json").body
