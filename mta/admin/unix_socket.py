@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime, IReactorUNIX
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
@@ -36,6 +37,7 @@ IDLE_TIMEOUT = 10.0
 _CREDENTIALS = struct.Struct("3i")
 
 T = TypeVar("T")
+_log = Logger()
 
 
 class ISocketReactor(IReactorUNIX, IReactorTime):
@@ -45,10 +47,11 @@ class ISocketReactor(IReactorUNIX, IReactorTime):
 class SocketProtocol(Protocol, TimeoutMixin):
     """One connection, which becomes one of the site with its first octets. Without any, it is closed in time."""
 
-    _inner: Any = None
-
     def __init__(self, factory: "SocketFactory") -> None:
         self._factory = factory
+        self._inner: Any = None
+        self._early = b""
+        self._lost = False
 
     def callLater(self, period: float, func: Callable[[], object]) -> "IDelayedCall":  # noqa: N802
         """Take the idle timeout from the relay's clock; called by Twisted."""
@@ -59,21 +62,40 @@ class SocketProtocol(Protocol, TimeoutMixin):
         self.setTimeout(IDLE_TIMEOUT)
 
     def dataReceived(self, data: bytes) -> None:
-        """Give octets to the site."""
+        """Give octets to the site, once it is imported."""
+        if self._inner is not None:
+            self._inner.dataReceived(data)
+            return
+        self.setTimeout(None)
+        self._early += data
+        lines = self._factory.lines
+        # The methods of HTTP are upper case, the verbs of lines are not.
+        if lines is not None and not data[:1].isupper():
+            self._begin(lines)
+            return
+        cast("Any", self.transport).pauseProducing()
+        self._factory.prepared().addCallbacks(self._go_on, lambda _: self._abort())
+
+    def _go_on(self, site: "Site") -> None:
+        if not self._lost:
+            cast("Any", self.transport).resumeProducing()
+            self._begin(site)
+
+    def _begin(self, server: Any) -> None:
+        self._inner = server.buildProtocol(None)
         if self._inner is None:
-            self.setTimeout(None)
-            lines = self._factory.lines
-            # The methods of HTTP are upper case, the verbs of lines are not.
-            server = self._factory.site if lines is None or data[:1].isupper() else lines
-            self._inner = server.buildProtocol(None)
-            if self._inner is None:
-                cast("Any", self.transport).loseConnection()
-                return
-            self._inner.makeConnection(self.transport)
-        self._inner.dataReceived(data)
+            self._abort()
+            return
+        self._inner.makeConnection(self.transport)
+        self._inner.dataReceived(self._early)
+
+    def _abort(self) -> None:
+        if not self._lost:
+            cast("Any", self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Free the connection's place."""
+        self._lost = True
         self.setTimeout(None)
         self._factory.leave(self)
         if self._inner is not None:
@@ -100,19 +122,36 @@ class SocketFactory(Factory):
         self._wall_clock = wall_clock
         self._run = run
         self._site: Site | None = None
+        # Fired when the site is there.
+        self._waiting: list[Deferred[Site]] = []
         self._connections: set[SocketProtocol] = set()
 
-    @property
-    def site(self) -> "Site":
-        """The site of the API, which is imported if it was not."""
-        if self._site is None:
-            from mta.admin.api.resource import NoRoute, api_resource  # noqa: PLC0415
-            from mta.admin.api.site import OperatorSite  # noqa: PLC0415
+    def prepared(self) -> "Deferred[Site]":
+        """Return the site of the API, once its modules are imported in a thread, so that mail goes on."""
+        if self._site is not None:
+            return succeed(self._site)
+        ready: Deferred[Site] = Deferred()
+        self._waiting.append(ready)
+        if len(self._waiting) == 1:
+            self._run(self._new_site).addBoth(self._site_made)
+        return ready
 
-            root = NoRoute()
-            root.putChild(b"api", api_resource(self._state, self._operator, self.clock, self._wall_clock))
-            self._site = OperatorSite(root, self.clock, idle_timeout=IDLE_TIMEOUT)
-        return self._site
+    def _new_site(self) -> "Site":
+        from mta.admin.api.resource import NoRoute, api_resource  # noqa: PLC0415
+        from mta.admin.api.site import OperatorSite  # noqa: PLC0415
+
+        root = NoRoute()
+        root.putChild(b"api", api_resource(self._state, self._operator, self.clock, self._wall_clock))
+        return OperatorSite(root, self.clock, idle_timeout=IDLE_TIMEOUT)
+
+    def _site_made(self, made: "Site | Failure") -> None:
+        if isinstance(made, Failure):
+            _log.failure("the API cannot be imported", made)
+        else:
+            self._site = made
+        waiting, self._waiting = self._waiting, []
+        for ready in waiting:
+            ready.callback(made)
 
     async def _operator(self, request: "Request", given: str) -> str:
         """Return the user at the other end; for root, the user that the command names, who called sudo."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
@@ -122,6 +123,31 @@ def test_idle_and_surplus_connections_are_closed() -> None:
         protocol.connectionLost()
     assert factory.buildProtocol(None) is not None
     assert clock.getDelayedCalls() == []
+
+
+def test_requests_wait_while_the_api_is_imported_in_a_thread() -> None:
+    works: list[tuple[Any, Deferred[Any]]] = []
+
+    def run(work: Any) -> "Deferred[Any]":
+        works.append((work, Deferred()))
+        return works[-1][1]
+
+    factory = SocketFactory(state()[1], Clock(), lambda: 1.0, run)
+    transports = []
+    for _ in range(3):
+        protocol = factory.buildProtocol(None)
+        assert protocol is not None
+        transports.append(StringTransport())
+        protocol.makeConnection(transports[-1])
+        protocol.dataReceived(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert transports[-1].producerState == "paused"
+    protocol.connectionLost()
+    ((work, imported),) = works
+    imported.callback(work())
+    for transport in transports[:2]:
+        assert transport.value().startswith(b"HTTP/1.1 404 Not Found")
+        assert transport.producerState == "producing"
+    assert transports[2].value() == b""
 
 
 def test_octets_that_are_no_request_end_the_connection() -> None:
