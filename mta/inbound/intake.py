@@ -313,13 +313,12 @@ class Incoming:
 
     def _describe(self, found: headers.HeaderScan) -> None:
         """Keep the fields by which an operator may look for the message, with those that the relay adds."""
-        message_id, author = recognition.message_id(found), recognition.author(found)
-        sender = self._envelope.sender
-        if self._client.trusted:
+        message_id, subject, author = recognition.texts(found)
+        if self._client.trusted and not (message_id and author):
+            sender = self._envelope.sender
             message_id = message_id or f"{self.id}@{self._intake.name}"
             author = author or ("" if sender is None else str(sender))
-        subject = recognition.subject(found) if self._intake.keep_subjects else ""
-        self._description = Description(message_id, subject, author, self._tls)
+        self._description = Description(message_id, subject if self._intake.keep_subjects else "", author, self._tls)
 
     def _take_envelope(self, envelope: Envelope) -> None:
         """Put a rewritten envelope in the place of the client's."""

@@ -119,7 +119,7 @@ def _add(octets: bytes, block: bytes, sender: Address | None, recipients: Sequen
         writer = queue.writer(id)
         writer.write(headers.received_field(envelope.origin, name, id, envelope.recipients, now=now))
         writer.write(headers.strip(block, found) + octets[len(block) :])
-        described = Description(recognition.message_id(found), recognition.subject(found), recognition.author(found))
+        described = Description(*recognition.texts(found))
         mail = NewMail(id, envelope, writer.finish(), hold, described)
         result(queue.add(mail, now))
     finally:

@@ -43,6 +43,8 @@ _NUMBER = re.compile(r"[0-9]{1,20}")
 # Not `str.split`, because it also splits at a no-break space and a vertical tab.
 _ITEM = re.compile(r"[^ \t]+")
 
+# As a number: for an octet given as bytes, `in` first raises an exception inside.
+_TAB = 9
 # Octets of a command line that are logged.
 _MAX_LOGGED = 300
 # Commands that are logged with their argument, and those without.
@@ -55,7 +57,7 @@ _Parameters = Mapping[str, tuple[str, Callable[[str], Any]]]
 def split_command(line: bytes) -> tuple[bytes, bytes]:
     """Return the verb in upper case, and the argument without blanks around it."""
     verb, _, argument = line.partition(b" ")
-    if b"\t" in verb:
+    if _TAB in verb:
         verb, _, argument = line.partition(b"\t")
     return verb.upper(), argument.strip(b" \t")
 
