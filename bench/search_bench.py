@@ -43,6 +43,11 @@ def searches(now: float) -> dict[str, tuple[Conditions, bool]]:
         "--subject 'number 4711 ' --count": (Conditions(subject="number 4711 "), True),
         "--message-id 20261129.4711@client.a.test": (Conditions(message_id="20261129.4711@client.a.test"), False),
         "a bare word": (Conditions(words=("20261129.4711@",)), False),
+        "--status failed --since 8d": (Conditions(states=(State.FAILED,), since=now - 192 * _HOUR), False),
+        "--status failed --domain nobody.test (no match)": (
+            Conditions(states=(State.FAILED,), domain="nobody.test"),
+            False,
+        ),
         "--status held": (Conditions(states=(State.HELD,)), False),
     }
 

@@ -4,7 +4,7 @@ BEGIN;
 
 -- "smtq": distinguishes a queue file from other SQLite files.
 PRAGMA application_id = 0x736d7471;
-PRAGMA user_version = 7;
+PRAGMA user_version = 8;
 
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with the number of a worker
@@ -79,6 +79,9 @@ CREATE TABLE recipient (
     CHECK ((status = 'waiting') = (due IS NOT NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- Few recipients fail, and an operator asks for the last ones often.
+CREATE INDEX failed ON recipient (message_id) WHERE status = 'failed';
 
 -- The attempts for a recipient. One that delivered at once has no row here, because `recipient` tells it all.
 CREATE TABLE attempt (

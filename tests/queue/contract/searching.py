@@ -137,6 +137,25 @@ class SearchContract(QueueCase):
             query = replace(query, before=page[-1].id)
         self.assertEqual(seen, everything[::-1])
 
+    def test_a_message_with_several_failures_is_found_once(self):
+        several, failed, waiting = (self.claimed("a@b.test", "c@d.test") for _ in range(3))
+        self.settled(several, Verdict(0, NEVER), Verdict(1, NEVER))
+        self.settled(failed, Verdict(0, TOOK), Verdict(1, NEVER))
+        self.settled(waiting, Verdict(0, NEVER), Verdict(1, LATER, NOW + 60))
+        conditions = Conditions(states=(State.FAILED,))
+        query = Query(finished=True, conditions=conditions, newest_first=True)
+        ids = [waiting.id, failed.id, several.id]
+        self.assertEqual([each.id for each in self.now(self.queue.find(query))], ids)
+        self.assertEqual(
+            [each.id for each in self.now(self.queue.find(replace(query, before=ids[0], limit=1)))], ids[1:2]
+        )
+        ascending = replace(query, newest_first=False, after=ids[2])
+        self.assertEqual([each.id for each in self.now(self.queue.find(ascending))], [ids[1], ids[0]])
+        self.assertEqual(self.now(self.queue.count(conditions, finished=True)), 3)
+        self.assertEqual(
+            (self.now(self.queue.count(conditions)), self.now(self.queue.select(conditions))), (1, ids[:1])
+        )
+
     def test_a_list_of_waiting_messages_goes_on_after_its_cursor(self):
         waiting = [each for each in self.fill() if any(one.status is Status.WAITING for one in each.recipients)]
         seen: list[Entry] = []

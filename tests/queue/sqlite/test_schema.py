@@ -22,6 +22,7 @@ BEFORE = """
 DROP TABLE ledger;
 DROP TABLE attempt;
 DROP INDEX report;
+DROP INDEX failed;
 DROP INDEX history;
 ALTER TABLE message DROP COLUMN delay_reported;
 ALTER TABLE message DROP COLUMN held_since;
@@ -155,6 +156,7 @@ def test_a_file_of_version_1_becomes_one_that_no_program_of_then_opens(path):
         connection.execute("ALTER TABLE recipient DROP COLUMN way")
         connection.execute("DROP TABLE attempt")
         connection.execute("DROP INDEX report")
+        connection.execute("DROP INDEX failed")
         for column in ("message_id", "subject", "author", "tls", "report_of"):
             connection.execute(f"ALTER TABLE message DROP COLUMN {column}")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")
@@ -177,6 +179,7 @@ def test_a_message_of_version_4_has_no_login_afterwards(path):
         connection.execute("ALTER TABLE recipient DROP COLUMN way")
         connection.execute("DROP TABLE attempt")
         connection.execute("DROP INDEX report")
+        connection.execute("DROP INDEX failed")
         for column in ("login", "message_id", "subject", "author", "tls", "report_of"):
             connection.execute(f"ALTER TABLE message DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 4")

@@ -193,6 +193,7 @@ def made_older(home: Path) -> None:
         connection.execute("ALTER TABLE recipient DROP COLUMN way")
         connection.execute("DROP TABLE attempt")
         connection.execute("DROP INDEX report")
+        connection.execute("DROP INDEX failed")
         for column in ("message_id", "subject", "author", "tls", "report_of"):
             connection.execute(f"ALTER TABLE message DROP COLUMN {column}")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")

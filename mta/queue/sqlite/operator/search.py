@@ -21,6 +21,9 @@ _ONE_RECIPIENT = "EXISTS (SELECT 1 FROM recipient AS r WHERE r.message_id = m.id
 _WAITING = "m.id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL)"
 # For the further parts of a list: all parts together read the rows once, but each would read the whole index.
 _STILL_WAITING = "m.due IS NOT NULL"
+_MESSAGES = "message AS m NOT INDEXED"
+# The messages of the index of failures, which keeps a search for these from reading the whole history.
+_FAILED = "recipient AS f INDEXED BY failed CROSS JOIN message AS m NOT INDEXED ON m.id = f.message_id"
 _OF_STATE = {
     State.WAITING: "(r.due IS NOT NULL AND m.held = 0)",
     State.HELD: "(r.due IS NOT NULL AND m.held = 1)",
@@ -38,6 +41,9 @@ Part = tuple[str, tuple[Value, ...]]
 class _Where:
     """The terms of a WHERE clause, and the values for their `?` in the same order."""
 
+    #: The tables, and the number of the message in the one that is read first.
+    tables: str = _MESSAGES
+    id: str = "m.id"
     terms: list[str] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
 
@@ -57,11 +63,12 @@ def search(connection: sqlite3.Connection, query: Query) -> Iterator[int]:
     if query.ids:
         where.add("m.id IN (SELECT value FROM json_each(?))", ids_json(known_numbers(query.ids)))
     if query.before is not None:
-        where.add("m.id < ?", to_number(query.before))
+        where.add(f"{where.id} < ?", to_number(query.before))
     if query.after is not None:
-        where.add("m.id > ?", to_number(query.after))
-    order = "DESC" if query.newest_first else "ASC"
-    statement = f"SELECT m.id FROM message AS m NOT INDEXED WHERE {where.text} ORDER BY m.id {order} LIMIT ?"  # noqa: S608 (constant parts)
+        where.add(f"{where.id} > ?", to_number(query.after))
+    order = f"ORDER BY {where.id} {'DESC' if query.newest_first else 'ASC'}"
+    # A message comes once, even if several of its recipients have failed.
+    statement = f"SELECT {where.id} FROM {where.tables} WHERE {where.text} GROUP BY {where.id} {order} LIMIT ?"  # noqa: S608 (constant parts)
     for (number,) in connection.execute(statement, (*where.values, query.limit)):
         yield number
 
@@ -69,20 +76,23 @@ def search(connection: sqlite3.Connection, query: Query) -> Iterator[int]:
 def count_messages(connection: sqlite3.Connection, conditions: Conditions, *, finished: bool) -> int:
     """Return the number of messages that meet conditions. Raises sqlite3.Error."""
     where = _where(conditions, finished=finished)
-    statement = f"SELECT count(*) FROM message AS m NOT INDEXED WHERE {where.text}"  # noqa: S608 (constant parts)
+    each = "*" if where.tables == _MESSAGES else "DISTINCT m.id"
+    statement = f"SELECT count({each}) FROM {where.tables} WHERE {where.text}"  # noqa: S608 (constant parts)
     number: int = connection.execute(statement, where.values).fetchone()[0]
     return number
 
 
 def _where(wanted: Conditions, *, finished: bool, waiting: str = _WAITING) -> _Where:
     where = _Where()
+    if wanted.states == (State.FAILED,):
+        where = _Where(_FAILED, "f.message_id", ["f.status = 'failed'"])
     # The index of waiting messages keeps a search for them from reading the history.
     if not finished or (wanted.states and _UNFINISHED.issuperset(wanted.states)):
         where.add(waiting)
     if wanted.since is not None:
-        where.add("m.id >= ?", first_number(wanted.since))
+        where.add(f"{where.id} >= ?", first_number(wanted.since))
     if wanted.until is not None:
-        where.add("m.id < ?", first_number(wanted.until))
+        where.add(f"{where.id} < ?", first_number(wanted.until))
     if wanted.larger is not None:
         where.add("m.size > ?", wanted.larger)
     if wanted.ids:
