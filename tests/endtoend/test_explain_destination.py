@@ -1,6 +1,9 @@
-"""A destination as its operator sees it beside a running relay: on the page."""
+"""A destination as its operator sees it beside a running relay: on the page, and by the commands."""
 
+import json
 from typing import Any
+
+import pytest
 
 from harness.processes import free_port
 from tests.endtoend.mails import mail
@@ -29,3 +32,31 @@ def test_the_page_tells_why_a_destination_takes_no_mail_and_when_it_is_probed(wo
     assert "connection refused" in text
     assert "Next attempt " in text
     assert "one probe for all its mail, because it is down" in text
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_command_tells_the_same(world: Any, workers: str) -> None:
+    relay = dead(world, WORKERS=workers)
+    done = relay.tool("explain", "dead.test")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "domain     dead.test"
+    assert "mx         10 mx.dead.test [127.0.0.7]" in lines
+    (down,) = (line for line in lines if line.startswith("down "))
+    assert "connection refused" in down
+    (coming,) = (line for line in lines if line.startswith("next "))
+    assert coming.endswith("one probe for all its mail, because it is down")
+    assert not any(line.startswith("note: ") for line in lines)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_queue_domains_shows_the_state_of_each_destination(world: Any, workers: str) -> None:
+    relay = dead(world, WORKERS=workers)
+    head, row = relay.tool("queue", "domains").stdout.splitlines()[:2]
+    assert head.split()[-3:] == ["open", "most", "state"]
+    assert row.split()[0] == "dead.test"
+    assert row.split()[-1] == "down"
+    (shape,) = json.loads(relay.tool("queue", "domains", "--json").stdout)
+    (destination,) = shape["destinations"]
+    assert destination["name"] == "mx.dead.test"
+    assert "connection refused" in destination["blocked_because"]
