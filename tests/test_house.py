@@ -147,6 +147,7 @@ MAY_IMPORT = {
         "mta.admin.state",
         "mta.delivery.replies.common_replies",
         "mta.delivery.replies.meanings",
+        "mta.doctor.findings",
         "mta.explain.message.page",
         "mta.message.dates",
         "mta.queue.interface",

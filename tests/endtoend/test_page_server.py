@@ -69,10 +69,11 @@ def found(pattern: re.Pattern[str], text: str) -> str:
     return match[1]
 
 
-def test_a_message_that_waits_is_found_explained_and_tried_again(world: Any) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_message_that_waits_is_found_explained_and_tried_again(world: Any, workers: str) -> None:
     port = free_port()
     sink = world.sink(Rule("RCPT", "450 4.2.1 greylisted, come back later", times=1))
-    relay = world.relay(sink, ADMIN_LISTEN=f"127.0.0.1:{port}", RETRY_SCHEDULE="F,2h,1h")
+    relay = world.relay(sink, ADMIN_LISTEN=f"127.0.0.1:{port}", RETRY_SCHEDULE="F,2h,1h", WORKERS=workers)
     relay.submit(mail("waits-for-the-page"), TO)
     until(lambda: relay.events("deferred"), what="the deferral")
     browser = Browser(port)
@@ -91,9 +92,10 @@ def test_a_message_that_waits_is_found_explained_and_tried_again(world: Any) -> 
     assert "Delivered" in browser.get(f"/messages/{id}")
 
 
-def test_events_are_live(world: Any) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_events_are_live(world: Any, workers: str) -> None:
     port = free_port()
-    relay = world.relay(world.sink(), ADMIN_LISTEN=f"127.0.0.1:{port}")
+    relay = world.relay(world.sink(), ADMIN_LISTEN=f"127.0.0.1:{port}", WORKERS=workers)
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as stream:
         stream.sendall(b"GET /live/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         seen = b""

@@ -105,13 +105,14 @@ class Asking:
             state.destinations(),
             state.traffic(now - DAY),
             state.alarms(),
+            state.findings(),
             self._failures(now),
         ]
-        about, waiting, held, shapes, destinations, traffic, alarms, failed = await gatherResults(
+        about, waiting, held, shapes, destinations, traffic, alarms, doctor, failed = await gatherResults(
             list(map(deferred, questions)), consumeErrors=True
         )
         more, failed = len(failed) > MAX_FAILED, failed[:MAX_FAILED]
-        facts = OverviewFacts(now, about, waiting, held, shapes, destinations, traffic, alarms, failed, more)
+        facts = OverviewFacts(now, about, waiting, held, shapes, destinations, traffic, alarms, failed, more, doctor)
         return overview(facts)
 
     async def _failures(self, now: float) -> list[Entry]:

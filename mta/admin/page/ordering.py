@@ -15,6 +15,9 @@ from mta.queue.interface import Action, Query, QueueId
 from mta.queue.search.matching import for_order
 from mta.queue.search.reading import read_conditions
 
+#: Characters of the way of a REROUTE.
+MAX_WAY = 300
+
 
 class OrderRoutes:
     """Asks for a confirmation, and gives orders to the relay."""
@@ -57,11 +60,17 @@ class OrderRoutes:
     async def carry_out(self, request: Any) -> bytes:
         """Carry out an order that was asked about, and go back with a note."""
         browser = self._front.writer(request)
-        plan = self._front.plans.take(argument(request, "plan"), browser.id, self._front.now())
+        word = argument(request, "plan")
+        plan = self._front.plans.take(word, browser.id, self._front.now())
         if plan is None:
             raise StateError("this order was given already, or has waited too long: go back and review it again")
-        order = Order(plan.action, plan.ids, by=f"page:{request.getClientAddress().host}")
-        result = await self._asking.state.order(order)
+        to = argument(request, "to").strip()[:MAX_WAY] if plan.action is Action.REROUTE else ""
+        order = Order(plan.action, plan.ids, by=f"page:{request.getClientAddress().host}", to=to)
+        try:
+            result = await self._asking.state.order(order)
+        except StateError:
+            self._front.plans.put_back(word, plan, browser.id, self._front.now())
+            raise
         self._front.note(browser, outcome(plan.action, len(plan.ids), result))
         return redirect(request, plan.back)
 

@@ -36,10 +36,14 @@ class PlannedOrders:
         if len(plan.ids) > MAX_MESSAGES:
             raise TooMany(f"more than {MAX_MESSAGES:,} messages: narrow the conditions, or use smtprelay queue")
         word = secrets.token_urlsafe(18)
+        self.put_back(word, plan, browser, now)
+        return word
+
+    def put_back(self, word: str, plan: PlannedOrder, browser: str, now: float) -> None:
+        """Keep an order again that was confirmed but refused, so that its browser may correct it."""
         self._plans[word] = plan, browser, now + PLAN_SECONDS
         while len(self._plans) > MAX_PLANS or self._messages() > MAX_ALL_MESSAGES:
             self._plans.popitem(last=False)
-        return word
 
     def _messages(self) -> int:
         return sum(len(plan.ids) for plan, _, _ in self._plans.values())

@@ -13,7 +13,8 @@ from mta.queue.interface import Entry, Status
 MAX_REASONS = 8
 # Parts of a reply that differ between replies for one reason: addresses, ids, numbers.
 _VARIABLE = re.compile(r"<[^>]{0,300}>|\S{0,100}@\S{1,100}|\[[^\]]{0,100}\]|\b(?=\w{0,30}\d)\w{6,60}\b")
-_WORDS_FOR_SEARCH = 40
+# In the meaning of a reply that is known by its code alone.
+_ONLY_A_CODE = "in its words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +73,9 @@ def _key(reply: str) -> str:
 
 @lru_cache(maxsize=512)
 def known(reply: str) -> KnownReply | None:
-    """Return the known meaning of a reply; kept, because a search takes milliseconds in the worst case."""
-    return meaning_of(reply)
+    """Return the known meaning of a reply, None if only its code is known.
+
+    It is kept, because a search takes milliseconds in the worst case.
+    """
+    found = meaning_of(reply)
+    return None if found is None or _ONLY_A_CODE in found.meaning else found

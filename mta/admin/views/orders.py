@@ -35,6 +35,13 @@ ORDERS = {
         OrderWords(Action.HOLD, "Hold", "Hold", "The mail stays in the queue until it is released.", "held"),
         OrderWords(Action.RELEASE, "Release", "Release", "Held mail goes on and is tried now.", "released"),
         OrderWords(
+            Action.REROUTE,
+            "Send another way",
+            "Send",
+            "The mail is tried now, once, by the way that you choose; if that fails, it waits as before.",
+            "sent another way",
+        ),
+        OrderWords(
             Action.BOUNCE,
             "Return to sender",
             "Return",
@@ -72,7 +79,7 @@ def orders_for(entry: Entry) -> tuple[OrderWords, ...]:
     """Return the orders that one may give for a message; none if it does not wait."""
     if not any(each.status is Status.WAITING for each in entry.recipients):
         return ()
-    first = (Action.RELEASE,) if entry.held else (Action.RETRY, Action.HOLD)
+    first = (Action.RELEASE,) if entry.held else (Action.RETRY, Action.HOLD, Action.REROUTE)
     return tuple(ORDERS[each] for each in (*first, Action.BOUNCE, Action.REMOVE))
 
 
@@ -82,7 +89,7 @@ def confirmation(action: Action, count: int, examples: Sequence[Entry]) -> Confi
 
 
 def _behind(action: Action) -> str:
-    return {Action.BOUNCE: " to the sender", Action.RETRY: " now"}.get(action, "")
+    return {Action.BOUNCE: " to the sender", Action.RETRY: " now", Action.REROUTE: " another way"}.get(action, "")
 
 
 def outcome(action: Action, wanted: int, result: OrderResult) -> str:
@@ -96,4 +103,6 @@ def outcome(action: Action, wanted: int, result: OrderResult) -> str:
         text += f"; {counted(result.held, 'held message')} left alone"
     if result.unreported:
         text += f"; {number(result.unreported)} had no sender to report to"
+    if result.failure:
+        text += f"; the others failed: {result.failure}"
     return f"{text}."

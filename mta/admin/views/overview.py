@@ -3,16 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mta.admin.state import About, DestinationState, LoggedEvent, TrafficMinute
+from mta.admin.state import About, DestinationState, DoctorRun, LoggedEvent, TrafficMinute
 from mta.admin.views.failures import Reason, failure_reasons
 from mta.admin.views.text import counted, duration, number
 from mta.admin.views.traffic_plot import TrafficPlot, traffic_plot
 from mta.admin.views.waiting import AGES, Share, WaitingDomain, age_shares, all_ages, waiting_domains
+from mta.doctor.findings import Finding, Level
 from mta.queue.interface import DomainShape, Entry
 
 DAY = 86400.0
-#: Domains, alarms and destinations in trouble that the view names.
-MAX_DOMAINS, MAX_ALARMS, MAX_TROUBLES = 8, 8, 4
+#: Domains, alarms, destinations in trouble and findings that the view names.
+MAX_DOMAINS, MAX_ALARMS, MAX_TROUBLES, MAX_FINDINGS = 8, 8, 4, 8
 #: Seconds after which the oldest message is worth a look.
 _LATE = 4 * 3600.0
 # Fewer failures than this, or a smaller part of all mail, are everyday.
@@ -35,6 +36,7 @@ class OverviewFacts:
     failed: Sequence[Entry] = ()
     #: Whether there are more of them.
     more_failed: bool = False
+    doctor: DoctorRun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,17 @@ class Alarm:
     time: float
     name: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorPart:
+    """The last findings of doctor: those that need something to be done, and the number of the others by level."""
+
+    time: float
+    ago: str
+    findings: tuple[Finding, ...]
+    fine: int
+    skipped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,8 @@ class Overview:
     reasons: tuple[Reason, ...]
     more_failed: bool
     alarms: tuple[Alarm, ...]
+    #: None if doctor has not run.
+    doctor: DoctorPart | None
     uptime: str
     oldest: str
 
@@ -105,9 +120,18 @@ def overview(facts: OverviewFacts) -> Overview:
         reasons,
         facts.more_failed,
         tuple(map(alarm, facts.alarms[:MAX_ALARMS])),
+        None if facts.doctor is None else _doctor(facts.doctor, facts.now),
         "" if about.started is None else duration(facts.now - about.started),
         "" if oldest is None else duration(facts.now - oldest),
     )
+
+
+def _doctor(run: DoctorRun, now: float) -> DoctorPart:
+    """Return the findings that need something to be done, failures first."""
+    bad = [each for level in (Level.FAILURE, Level.WARNING) for each in run.findings if each.level is level]
+    fine = sum(each.level is Level.OK for each in run.findings)
+    skipped = sum(each.level is Level.SKIPPED for each in run.findings)
+    return DoctorPart(run.time, duration(now - run.time), tuple(bad[:MAX_FINDINGS]), fine, skipped)
 
 
 def alarm(event: LoggedEvent) -> Alarm:
@@ -136,6 +160,9 @@ def _concerns(facts: OverviewFacts, plot: TrafficPlot) -> Iterator[Concern]:
         text = f"{counted(len(recent), 'error')} logged in the last day; the last one {_ago(facts.now - last.time)}"
         yield Concern("failed", f"{text}: {last.text}" if last.text else text, "#alarms")
     yield from _troubles(facts)
+    failures = [] if facts.doctor is None else [each for each in facts.doctor.findings if each.level is Level.FAILURE]
+    if failures:
+        yield Concern("failed", f"doctor found {counted(len(failures), 'failure')}: {failures[0].seen}", "#doctor")
     oldest = _oldest(facts)
     if oldest is not None and facts.now - oldest >= _LATE:
         text = f"the oldest message has waited for {duration(facts.now - oldest)}"

@@ -54,6 +54,7 @@ class RelayUnderTest:
     queue: SqliteQueue
     state: OwnState
     feed: Feed
+    directory: Path
     orders: list[Order] = field(default_factory=list)
 
     def add(self, *recipients: str, subject: str = "hi", held: bool = False, **parts: Any) -> QueueId:
@@ -115,7 +116,7 @@ def relay(tmp_path: Path) -> Iterator[RelayUnderTest]:
         feed,
         Traffic(),
     )
-    yield RelayUnderTest(queue, OwnState(asked), feed, orders)
+    yield RelayUnderTest(queue, OwnState(asked), feed, directory, orders)
     now(queue.close())
 
 

@@ -8,7 +8,11 @@ import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from mta.admin.doctor_file import keep_run
+from mta.admin.page.asking import FRESH
 from mta.admin.page.site import MAX_BODY, SECURITY_HEADERS
+from mta.admin.state import DoctorRun
+from mta.doctor.findings import failure, ok
 from mta.queue.interface import Action, Status
 from tests.admin.page.browser import CLIENT, MemoryBrowser, PageUnderTest
 from tests.admin.page.conftest import SECRET, RelayUnderTest
@@ -178,6 +182,27 @@ def test_an_order_is_carried_out_once_and_by_its_own_browser(
     assert again.status == 409
     assert "was given already" in again.text
     assert len(relay.orders) == 1
+
+
+def test_mail_is_sent_another_way(browser: MemoryBrowser, relay: RelayUnderTest) -> None:
+    id = relay.add()
+    review = browser.get(f"/messages/{id}/order?action=reroute")
+    wrong = browser.post("/orders", token=review.token, plan=review.plan, to="no way")
+    assert wrong.status == 409
+    assert not relay.orders
+    assert browser.post("/orders", token=review.token, plan=review.plan, to="mx").status == 303
+    assert [(each.action, each.to) for each in relay.orders] == [(Action.REROUTE, "mx")]
+
+
+def test_the_first_view_has_the_last_findings_of_doctor(browser: MemoryBrowser, relay: RelayUnderTest) -> None:
+    assert "Run <code>smtprelay doctor</code>" in browser.get("/").text
+    seen = failure("identity/ptr", "192.0.2.1 has no <PTR>", "ask the provider for one", "1.2.0.192 PTR relay.test.")
+    assert keep_run(relay.directory, DoctorRun(NOW - 7200, (ok("dns/answers", "yes"), seen)))
+    browser.page.clock.advance(FRESH)
+    text = browser.get("/").text
+    assert "doctor found 1 failure: 192.0.2.1 has no &lt;PTR&gt;" in text
+    assert "ask the provider for one" in text
+    assert "2 h ago" in text
 
 
 def test_an_order_on_nothing_has_nothing_to_confirm(browser: MemoryBrowser) -> None:
