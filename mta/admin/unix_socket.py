@@ -68,26 +68,15 @@ class SocketProtocol(Protocol, TimeoutMixin):
             return
         self.setTimeout(None)
         self._early += data
-        lines = self._factory.lines
-        # The methods of HTTP are upper case, the verbs of lines are not.
-        if lines is not None and not data[:1].isupper():
-            self._begin(lines)
-            return
         cast("Any", self.transport).pauseProducing()
         self._factory.prepared().addCallbacks(self._go_on, lambda _: self._abort())
 
     def _go_on(self, site: "Site") -> None:
         if not self._lost:
             cast("Any", self.transport).resumeProducing()
-            self._begin(site)
-
-    def _begin(self, server: Any) -> None:
-        self._inner = server.buildProtocol(None)
-        if self._inner is None:
-            self._abort()
-            return
-        self._inner.makeConnection(self.transport)
-        self._inner.dataReceived(self._early)
+            self._inner = site.buildProtocol(None)
+            self._inner.makeConnection(self.transport)
+            self._inner.dataReceived(self._early)
 
     def _abort(self) -> None:
         if not self._lost:
@@ -113,11 +102,9 @@ class SocketFactory(Factory):
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         run: RunBlocking,
-        lines: Factory | None = None,
     ) -> None:
-        """`run` runs look-ups of user names. `lines` serves commands that send lines in place of requests."""
+        """`run` imports modules, and looks up names of users."""
         self.clock = clock
-        self.lines = lines
         self._state = state
         self._wall_clock = wall_clock
         self._run = run
@@ -216,9 +203,7 @@ class AdminSocket(Service):
             address = self._folder.enter_context(short_path(self._path))
             self._port = self._reactor.listenUNIX(address, self._factory, mode=0o600)
         except (OSError, CannotListenError) as error:
-            self._trouble(
-                f"cannot open {self._path}: {error}; commands cannot ask this relay, and notify it of nothing"
-            )
+            self._trouble(f"cannot open {self._path}: {error}; changes by `smtprelay queue` are noticed late")
 
     def stopService(self) -> "Deferred[None]":
         """Close and remove the socket, and end its connections."""

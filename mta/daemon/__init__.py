@@ -1,1 +1,1 @@
-"""The life of a relay process: its parts put together, its privileges, signals, timers and control socket."""
+"""The life of a relay process: its parts put together, its privileges, signals and timers."""

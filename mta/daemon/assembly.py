@@ -16,7 +16,6 @@ from mta.admin.unix_socket import AdminSocket, SocketFactory
 from mta.config.readers.events import EventsTarget
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
-from mta.daemon.control import ControlFactory, OnAction
 from mta.daemon.parts.admin import AskedRelay, OwnState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules
@@ -147,10 +146,9 @@ def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
     services += [each for each in (tokens, events) if each is not None]
     figures = relay_figures(context, queue, factory, delivery, tokens)
     reloads = tuple(_reloads(context, aliases, trust_store))
-    on_action = _on_action(delivery, tokens)
-    state = _own_state(context, queue, delivery, on_action)
+    state = _own_state(context, queue, delivery, tokens)
     if context.alone:
-        services.append(_admin_socket(context, state, ControlFactory(on_action, clock.callLater, delivery.waits_for)))
+        services.append(_admin_socket(context, state))
     return RelayParts(factory, services, reloads, partial(_close, rates, events), figures, state)
 
 
@@ -210,33 +208,24 @@ def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile 
     return local_mail(settings, context.in_thread, time.time, forwarding)
 
 
-def _on_action(delivery: DeliveryService, tokens: "TokenSource | None") -> OnAction:
-    """Return the callable that takes note of an operator's actions."""
-    if tokens is None:
-        return delivery.applied
-
-    def applied(action: Action, ids: list[QueueId], by: str, *, recipient: str = "", to: str = "") -> None:
-        if action is Action.RETRY:
-            tokens.retry()
-        delivery.applied(action, ids, by, recipient=recipient, to=to)
-
-    return applied
-
-
-def _admin_socket(context: RelayContext, state: RelayState, lines: ControlFactory) -> IService:
+def _admin_socket(context: RelayContext, state: RelayState) -> IService:
     """Return the socket at which commands ask and order the relay."""
-    factory = SocketFactory(state, context.reactor, context.wall_clock, context.in_thread, lines)
+    factory = SocketFactory(state, context.reactor, context.wall_clock, context.in_thread)
     return AdminSocket(context.reactor, context.home, factory, context.event_log.trouble)
 
 
-def _own_state(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService, on_action: OnAction) -> OwnState:
+def _own_state(
+    context: RelayContext, queue: SqliteQueue, delivery: DeliveryService, tokens: "TokenSource | None"
+) -> OwnState:
     """Return the relay as an operator asks and orders it."""
     event_log = context.event_log
     feed = Feed(event_log.copy_to)
     event_log.copy_errors_to(feed.receive_error)
 
     def applied(order: Order, ids: list[QueueId]) -> None:
-        on_action(order.action, ids, order.by, recipient=order.recipient, to=order.to)
+        if tokens is not None and order.action is Action.RETRY:
+            tokens.retry()
+        delivery.applied(order.action, ids, order.by, recipient=order.recipient, to=order.to)
 
     traffic = Traffic(context.settings.queue_dir, context.wall_clock)
     return OwnState(

@@ -11,7 +11,7 @@ import pytest
 
 from harness.sink_rules import Rule
 from harness.waiting import PATIENCE, until
-from mta.daemon.control import MAX_CONNECTIONS
+from mta.admin.unix_socket import MAX_CONNECTIONS
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO
 

@@ -39,7 +39,7 @@ class RelayContext:
     certificate: ServerCertificate | None
     keyring: Keyring | None
     users: Users | None
-    #: The directory of the queue and of the control socket.
+    #: The directory of the queue.
     home: Path
     ids: IdSource
     #: The operator's own rules, which change while the relay runs.
