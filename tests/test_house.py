@@ -502,7 +502,7 @@ MAY_IMPORT = {
         "mta.smtp.address",
         "mta.cli.results",
     },
-    "mta.doctor": {"mta.daemon.mounts", "mta.queue.interface"},
+    "mta.doctor": {"mta.admin.state", "mta.daemon.mounts", "mta.queue.interface"},
     "mta.doctor.drivers": {
         "mta.daemon.mounts",
         "mta.delivery.remote.interface",
@@ -518,6 +518,7 @@ MAY_IMPORT = {
         "mta.routing.route",
     },
     "mta.cli.doctor": {
+        "mta.admin.client.client_state",
         "mta.admin.doctor_file",
         "mta.admin.state",
         "mta.admin.wire.findings",

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mta.admin.state import DestinationState, LoggedEvent
 from mta.doctor.findings import Finding, failure, ok, skipped, warning
 from mta.queue.interface import Summary
 
 # Seconds: mail that waits for half a day has met more than greylisting.
 _OLD = 12 * 3600.0
 _DAY = 86400.0
+# Destinations that a finding names.
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class RelayFacts:
     summary: Summary | None = None
     #: Why the queue cannot be read, or "".
     queue_error: str = ""
+    #: The destinations of the running relay, and its last errors, newest first.
+    destinations: tuple[DestinationState, ...] | None = None
+    alarms: tuple[LoggedEvent, ...] | None = None
 
 
 def check_relay(facts: RelayFacts) -> Iterator[Finding]:
@@ -64,6 +70,8 @@ def check_relay(facts: RelayFacts) -> Iterator[Finding]:
     yield _certificate(facts)
     yield from _notices(facts)
     yield from _queue(facts)
+    yield _destinations(facts)
+    yield _alarms(facts)
 
 
 def _answers(facts: RelayFacts) -> Finding:
@@ -142,3 +150,31 @@ def _oldest(summary: Summary, now: float) -> Finding:
         return ok(check, seen)
     held = f" ({summary.held} are held)" if summary.held else ""
     return warning(check, f"{seen}{held}", "`smtprelay queue list` shows the last reply to each recipient")
+
+
+def _destinations(facts: RelayFacts) -> Finding:
+    check = "relay/destinations"
+    if facts.destinations is None:
+        return skipped(check, "no running relay can be asked", "start the relay, or run this as its user")
+    down = [each for each in facts.destinations if each.blocked_until is not None and each.blocked_until > facts.now]
+    if not down:
+        return ok(check, "mail goes to each destination that the relay has met")
+    names = ", ".join(each.name for each in down[:_NAMED]) + (", ..." if len(down) > _NAMED else "")
+    seen = f"{len(down)} down: {names}; the first one: {down[0].blocked_because or 'no connection'}"
+    return warning(check, seen, f"`smtprelay explain {down[0].name}` tells the reason and the next attempt")
+
+
+def _alarms(facts: RelayFacts) -> Finding:
+    check = "relay/alarms"
+    if facts.alarms is None:
+        return skipped(check, "no running relay can be asked", "start the relay, or run this as its user")
+    recent = [each for each in facts.alarms if each.time > facts.now - _DAY]
+    if not recent:
+        return ok(check, "the relay has logged no error in the last day")
+    # A broken promise or a bug is worse than trouble.
+    worst = next((each for each in recent if each.name != "trouble"), recent[0])
+    text = str(worst.fields.get("text", "")).partition("\n")[0]
+    count = "1 error" if len(recent) == 1 else f"{len(recent)} errors"
+    seen = f"the relay has logged {count} in the last day, such as {worst.name}: {text}"
+    level = warning if worst.name == "trouble" else failure
+    return level(check, seen, "mend the cause that the text names; the log has the others")

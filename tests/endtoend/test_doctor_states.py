@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -171,6 +172,7 @@ CHECKS = {
     *(f"identity/{name}" for name in ("mailname", "ptr")),
     *(f"host/{name}" for name in ("clock", "space", "sync", "file-system", "open-files", "memory")),
     *(f"relay/{name}" for name in ("answers", "open", "certificate", "settings", "oldest", "ledger")),
+    *("relay/destinations", "relay/alarms"),
     *(f"domain/{name}" for name in ("spf", "dkim", "dmarc", "mx", "mta-sts")),
     *(f"dns/{name}" for name in ("answers", "agreement", "dnssec", "search")),
     *("network/mx", "smarthost/connect", "blocklist/address"),
@@ -311,6 +313,24 @@ def test_old_mail_and_a_clock_that_runs_behind_are_found(states, tmp_path):
         assert states.findings(**own(other), **clock.settings(str(ROOT)))["relay/oldest"] == {"warning"}
         clock.ahead = -20 * 3600
         assert states.findings(**own(other), **clock.settings(str(ROOT)))["host/clock"] == {"failure"}
+
+
+def test_a_destination_that_is_down_is_found(states, tmp_path):
+    with relay(states, tmp_path) as other:
+        other.submit(mail(), "someone@down.test")
+        until(lambda: other.events("deferred"), what="a failed attempt")
+        found = states.findings(**own(other))
+    assert found["relay/destinations"] == {"warning"}
+    assert found["relay/alarms"] == {"ok"}
+
+
+def test_an_error_in_the_log_is_found(states, tmp_path):
+    settings = certificate(states, NAME)
+    with relay(states, tmp_path, **settings) as other:
+        Path(settings["CERTIFICATE_PATH"]).write_text("broken")
+        os.kill(other.child.pid, signal.SIGHUP)
+        other.wait_for_events("trouble")
+        assert states.findings(**own(other))["relay/alarms"] == {"warning"}
 
 
 def test_a_ledger_that_does_not_add_up_is_found(states, tmp_path):

@@ -8,10 +8,12 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred
 
+from mta.admin.client.client_state import client_of
+from mta.admin.state import DestinationState, LoggedEvent, StateError
 from mta.blocking import run_inline
 from mta.cli.health import UnhealthyError
 from mta.cli.health import check as check_health
-from mta.cli.results import result
+from mta.cli.results import answer, result
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings
 from mta.doctor.relay import CertificateFacts, RelayFacts, StrangerTrial
@@ -34,6 +36,7 @@ def relay_facts(settings: Settings, environ: Mapping[str, str]) -> RelayFacts:
     """Return the facts about the relay of some settings."""
     certificate, certificate_error = _certificate(settings)
     summary, queue_error = _summary(settings)
+    destinations, alarms = _running(settings)
     return RelayFacts(
         now=time.time(),
         mailname=settings.mailname,
@@ -45,6 +48,8 @@ def relay_facts(settings: Settings, environ: Mapping[str, str]) -> RelayFacts:
         notices=settings.notices,
         summary=summary,
         queue_error=queue_error,
+        destinations=destinations,
+        alarms=alarms,
     )
 
 
@@ -106,6 +111,15 @@ def _untrusted(chain: tuple[x509.Certificate, ...]) -> str:
         code, depth = (int(each) for each in error.errors[:2])
         return certificate_problem(error.certificate.to_cryptography(), code, depth).text
     return ""
+
+
+def _running(settings: Settings) -> tuple[tuple[DestinationState, ...] | None, tuple[LoggedEvent, ...] | None]:
+    """Return the destinations and the last alarms of the running relay; None for both if it cannot be asked."""
+    try:
+        relay = client_of(settings.queue_dir)
+        return tuple(answer(relay.destinations())), tuple(answer(relay.alarms()))
+    except StateError:
+        return None, None
 
 
 def _summary(settings: Settings) -> tuple[Summary | None, str]:
