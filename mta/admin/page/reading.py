@@ -14,7 +14,7 @@ from zope.interface import implementer
 from mta.admin.event_filter import EventFilter
 from mta.admin.feed import SlowFollower
 from mta.admin.page.front import Front, argument, arguments, html, redirect
-from mta.admin.state import LoggedEvent, StateError
+from mta.admin.state import DestinationState, LoggedEvent, StateError
 from mta.admin.views.events import event_object
 from mta.admin.views.message import notes, steps
 from mta.admin.views.orders import ORDERS, orders_for
@@ -121,7 +121,7 @@ class ReadingRoutes:
         browser = self._front.reader(request)
         now, state = self._asking.wall_clock(), self._asking.state
         shapes = await self._asking.bounded(state.domains)
-        known = await self._asking.bounded(state.destinations)
+        known = sorted(await self._asking.bounded(state.destinations), key=lambda each: not _is_in_trouble(each))
         data = {
             "destinations": [(each, *destination_state(each, now)) for each in known[:MAX_DOMAINS]],
             "domains": waiting_domains(shapes[:MAX_DOMAINS], known, now),
@@ -248,3 +248,7 @@ def write_header(request: Any) -> None:
     request.setHeader("Content-Type", "text/event-stream; charset=utf-8")
     request.setHeader("X-Accel-Buffering", "no")
     request.write(b"retry: 3000\n\n")
+
+
+def _is_in_trouble(destination: DestinationState) -> bool:
+    return destination.throttled or destination.blocked_until is not None or destination.failures > 0

@@ -7,7 +7,15 @@ from mta.admin.state import About, DestinationState, DoctorRun, LoggedEvent, Tra
 from mta.admin.views.failures import Reason, failure_reasons
 from mta.admin.views.text import counted, duration, number
 from mta.admin.views.traffic_plot import TrafficPlot, traffic_plot
-from mta.admin.views.waiting import AGES, Share, WaitingDomain, age_shares, all_ages, waiting_domains
+from mta.admin.views.waiting import (
+    AGES,
+    Share,
+    WaitingDomain,
+    age_shares,
+    all_ages,
+    destination_finder,
+    waiting_domains,
+)
 from mta.doctor.findings import Finding, Level
 from mta.queue.interface import DomainShape, Entry
 
@@ -179,11 +187,13 @@ def _concerns(facts: OverviewFacts, plot: TrafficPlot) -> Iterator[Concern]:
 
 def _troubles(facts: OverviewFacts) -> Iterator[Concern]:
     """Yield the destinations that are down and have mail, most first."""
-    counts = {each.domain: sum(each.ages) for each in facts.shapes}
     down = [each for each in facts.destinations if each.blocked_until is not None and each.blocked_until > facts.now]
-    number_of = {
-        each.name: each.waiting + sum(counts.get(one, 0) for one in {*each.domains, each.name}) for each in down
-    }
+    number_of = {each.name: each.waiting for each in down}
+    find = destination_finder(facts.destinations)
+    for shape in facts.shapes:
+        destination = find(shape)
+        if destination is not None and destination.name in number_of:
+            number_of[destination.name] += sum(shape.ages)
     waiting = sorted((each for each in down if number_of[each.name]), key=lambda each: -number_of[each.name])
     for each in waiting[:MAX_TROUBLES]:
         why = f": {each.blocked_because}" if each.blocked_because else ""

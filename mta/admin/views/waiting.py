@@ -1,6 +1,6 @@
 """Waiting mail by destination and age, as tables and bars. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mta.admin.state import DestinationState
@@ -45,8 +45,22 @@ def waiting_domains(
 ) -> list[WaitingDomain]:
     """Return the domains in their order; the longest bar is that of the domain with most mail."""
     most = max((sum(each.ages) for each in shapes), default=0)
+    find = destination_finder(destinations)
+    return [_waiting(each, most, find(each), now) for each in shapes]
+
+
+def destination_finder(destinations: Sequence[DestinationState]) -> Callable[[DomainShape], DestinationState | None]:
+    """Return the callable that finds the destination of a domain for which mail waits.
+
+    A destination that is down has no domains while its mail waits on disk, but the host of the last reply names it.
+    """
     by_domain = {domain: each for each in destinations for domain in (*each.domains, each.name)}
-    return [_waiting(each, most, by_domain.get(each.domain), now) for each in shapes]
+    by_host = {host: each for each in destinations for host in (*each.hosts, each.name) if host}
+
+    def find(shape: DomainShape) -> DestinationState | None:
+        return by_domain.get(shape.domain) or by_host.get(shape.host.partition("[")[0])
+
+    return find
 
 
 def _waiting(shape: DomainShape, most: int, destination: DestinationState | None, now: float) -> WaitingDomain:
@@ -65,7 +79,8 @@ def destination_state(destination: DestinationState | None, now: float) -> tuple
         return "", ""
     if destination.blocked_until is not None and destination.blocked_until > now:
         return "down", "failed"
-    if destination.throttled or destination.pace is not None:
+    # A pace alone is that of a rule.
+    if destination.throttled:
         return "slowed down", "deferred"
     if destination.failures:
         return "in trouble", "deferred"
