@@ -103,6 +103,32 @@ def test_a_removed_message_is_gone_without_a_report_to_its_sender(world):
     assert sink.messages == []
 
 
+def test_a_returned_message_has_its_events_in_the_log(world):
+    sink = world.sink(busy())
+    relay = world.relay(sink, RETRY_SCHEDULE=LATER)
+    relay.submit(mail(), TO)
+    (deferred,) = relay.wait_for_events("deferred")
+    done = relay.tool("queue", "bounce", deferred["id"])
+    assert (done.returncode, done.stdout) == (0, f"{deferred['id']} returned to its sender\n")
+    assert done.stderr == ""
+    (failed,) = relay.wait_for_events("failed")
+    (reported,) = relay.wait_for_events("reported")
+    assert (failed["id"], failed["to"], reported["id"]) == (deferred["id"], f"<{TO}>", deferred["id"])
+    assert "returned to the sender by the operator of this relay" in failed["reply"]
+    assert relay.events("amended")[0]["change"] == "bounce"
+
+
+def test_without_a_relay_an_order_is_done_in_its_queue_and_says_so(world):
+    relay = world.relay(world.sink(busy()), RETRY_SCHEDULE=LATER)
+    relay.submit(mail(), TO)
+    (deferred,) = relay.wait_for_events("deferred")
+    assert relay.stop() == 0
+    done = relay.tool("queue", "hold", deferred["id"])
+    assert (done.returncode, done.stdout) == (0, f"{deferred['id']} held\n")
+    assert done.stderr == "smtprelay: no relay is running: the order is done in its queue, and no log has it\n"
+    assert relay.queue()[0]["held"]
+
+
 def test_a_held_message_waits_until_it_is_released(world, tmp_path):
     clock = WallClock(tmp_path / "ahead")
     sink = world.sink(busy(2))

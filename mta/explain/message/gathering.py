@@ -38,7 +38,7 @@ async def gather(id: str, state: RelayState, present: PresentRelay | None, now: 
     Raises MessageNotFound, and StateError as `state` does.
     """
     entry = _only(id, await state.find(_query(id)))
-    waits = any(each.due is not None for each in entry.recipients)
+    waits = any(each.status is Status.WAITING for each in entry.recipients)
     running = waits and (await state.about()).started is not None
     facts = MessageFacts(
         entry,
