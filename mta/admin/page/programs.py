@@ -8,7 +8,6 @@ from twisted.web.resource import Resource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
 from mta.admin.api.errors import TOO_MANY, UNAUTHORIZED, ApiError
-from mta.admin.api.resource import api_resource
 from mta.admin.operators import is_user
 from mta.admin.page.access import Access
 from mta.admin.page.passwords import TooManyPasswords
@@ -38,8 +37,9 @@ class ProgramPaths:
         self._access = access
         self._clock = clock
         self._answers = None if answers is None else AnswersResource(answers)
-        self._api = Resource()
-        self._api.putChild(_API[1:], api_resource(state, self.authorize, clock, wall_clock))
+        self._state = state
+        self._wall_clock = wall_clock
+        self._api: Resource | None = None
 
     def serves(self, path: bytes) -> bool:
         """Return whether a path is one of programs."""
@@ -48,7 +48,7 @@ class ProgramPaths:
     def render(self, request: Any) -> Any:
         """Answer a request, now or later."""
         if request.path.startswith(_API):
-            return getChildForRequest(self._api, request).render(request)
+            return getChildForRequest(self._api or self._new_api(), request).render(request)
         if self._answers is None:
             return _refuse(request, 404, "metrics are off: set METRICS_LISTEN\n")
         if request.path == _METRICS:
@@ -60,6 +60,14 @@ class ProgramPaths:
                 request.setHeader("Retry-After", str(error.seconds))
                 return _refuse(request, 429, f"{error}\n")
         return self._answers.render(request)
+
+    def _new_api(self) -> Resource:
+        # Imported with the first request of a program, because most pages have none.
+        from mta.admin.api.resource import api_resource  # noqa: PLC0415
+
+        self._api = Resource()
+        self._api.putChild(_API[1:], api_resource(self._state, self.authorize, self._clock, self._wall_clock))
+        return self._api
 
     async def authorize(self, request: Any, given: str) -> str:
         """Return the operator that sends a request to the API, whom it may call `given`. Raises ApiError."""

@@ -170,10 +170,10 @@ def _concerns(facts: OverviewFacts, plot: TrafficPlot) -> Iterator[Concern]:
     yield from _troubles(facts)
     failures = [] if facts.doctor is None else [each for each in facts.doctor.findings if each.level is Level.FAILURE]
     if failures:
-        yield Concern("failed", f"doctor found {counted(len(failures), 'failure')}: {failures[0].seen}", "#doctor")
+        yield Concern("failed", f"Doctor found {counted(len(failures), 'failure')}: {failures[0].seen}", "#doctor")
     oldest = _oldest(facts)
     if oldest is not None and facts.now - oldest >= _LATE:
-        text = f"the oldest message has waited for {duration(facts.now - oldest)}"
+        text = f"The oldest message has waited for {duration(facts.now - oldest)}"
         yield Concern("deferred", text, "/messages?status=waiting&status=held&older=4h")
     yield from _failures(plot)
     if facts.held:

@@ -200,7 +200,7 @@ def test_the_first_view_has_the_last_findings_of_doctor(browser: MemoryBrowser, 
     assert keep_run(relay.directory, DoctorRun(NOW - 7200, (ok("dns/answers", "yes"), seen)))
     browser.page.clock.advance(FRESH)
     text = browser.get("/").text
-    assert "doctor found 1 failure: 192.0.2.1 has no &lt;PTR&gt;" in text
+    assert "Doctor found 1 failure: 192.0.2.1 has no &lt;PTR&gt;" in text
     assert "ask the provider for one" in text
     assert "2 h ago" in text
 
