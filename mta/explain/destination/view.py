@@ -50,7 +50,10 @@ def _next(facts: DestinationFacts) -> NextAttempt | None:
     if facts.shape is not None and facts.shape.held and not facts.shape.waiting:
         return NextAttempt(None, "none while all its mail is held")
     if not dues:
-        return None
+        running = any(
+            entry.claimed and any(_is_meant(each, facts) for each in entry.recipients) for entry in facts.entries
+        )
+        return NextAttempt(None, "an attempt is running") if running else None
     if not facts.running:
         return NextAttempt(None, "as soon as a relay runs")
     probes = [each.blocked_until for each in facts.live if each.blocked_until is not None]

@@ -110,6 +110,13 @@ def test_other_recipients_of_its_messages_have_no_say() -> None:
     assert (page.replies, page.next) == ((), None)
 
 
+def test_mail_in_delivery_has_no_time_of_a_next_attempt() -> None:
+    # The API tells no due time of mail that is in delivery.
+    claimed = replace(entry(1, replace(BUSY, due=None)), claimed=True)
+    page = page_of(replace(FACTS, shape=SHAPE, entries=(claimed,)))
+    assert page.next == NextAttempt(None, "an attempt is running")
+
+
 def test_held_mail_and_a_stopped_relay_are_told() -> None:
     shape = replace(SHAPE, waiting=0, held=1)
     held = replace(FACTS, shape=shape, entries=(entry(1, BUSY, held=True),))

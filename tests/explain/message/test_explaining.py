@@ -1,6 +1,7 @@
 """One call explains a message for the command and for the page: without look-ups at once, with them when they end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mta.explain.message.explaining import explain_message
 from mta.explain.message.gathering import MessageNotFound
 from mta.explain.message.page import MessagePage, StepKind
 from mta.explain.present import PresentRelay
-from mta.queue.interface import QueueId
+from mta.queue.interface import Entry, Query, QueueId
 from tests.cli.queue.test_command import NOW, fill, opened, result
 from tests.fakes.relay_state import FakeRelayState
 
@@ -70,6 +71,21 @@ def test_a_running_relay_is_asked_why_the_message_waits(
     assert page.timeline[0].kind is StepKind.ACCEPTED
     state.stop()
     assert any(note.startswith("no relay is running") for note in explained(ids[0], state, present(tmp_path)).notes)
+
+
+def test_a_relay_that_tells_no_due_time_of_held_mail_runs_all_the_same(
+    state: FakeRelayState, ids: list[QueueId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = state.find
+
+    async def without_due(query: Query) -> list[Entry]:
+        return [
+            replace(entry, held=True, recipients=tuple(replace(each, due=None) for each in entry.recipients))
+            for entry in await found(query)
+        ]
+
+    monkeypatch.setattr(state, "find", without_due)
+    assert explained(ids[0], state, None).notes == ()
 
 
 def test_settings_with_mistakes_leave_a_page_without_decisions(state: FakeRelayState, ids: list[QueueId]) -> None:
