@@ -31,6 +31,8 @@ from mta.queue.search.conditions import ANY, Conditions
 
 T = TypeVar("T")
 _API = "/api/v1"
+#: Messages of one request with an order, so that each is answered in time.
+ORDER_IDS = 5000
 
 
 class ClientState:
@@ -96,7 +98,24 @@ class ClientState:
         )
 
     async def order(self, order: Order) -> OrderResult:
-        """Apply an order to waiting messages."""
+        """Apply an order to waiting messages, by as many requests as it needs."""
+        ids = order.ids
+        if ids is None or len(ids) <= ORDER_IDS:
+            return self._order(order)
+        done: list[OrderResult] = []
+        for start in range(0, len(ids), ORDER_IDS):
+            try:
+                done.append(self._order(replace(order, ids=ids[start : start + ORDER_IDS])))
+            except StateError as error:
+                if not done:
+                    raise
+                done.append(OrderResult((), failure=str(error)))
+            if done[-1].failure:
+                break
+        changed = sorted(id for part in done for id in part.ids)
+        return OrderResult(tuple(changed), 0, sum(part.unreported for part in done), done[-1].failure)
+
+    def _order(self, order: Order) -> OrderResult:
         return _read(relay.read_result, self._http.send(f"{_API}/orders", relay.order_object(order)))
 
     async def destinations(self) -> list[DestinationState]:
