@@ -8,7 +8,8 @@ run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
-.PHONY: kills rule-swaps soak run test test-all check docs fuzz bench image-test systemd-test power-loss disk-faults
+.PHONY: kills rule-swaps soak run test test-all check docs fuzz bench screenshots image-test systemd-test power-loss \
+  disk-faults
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -70,6 +71,13 @@ rule-swaps: $(VENV)/installed
 soak: $(VENV)/installed
 	$(BIN)/python -m tests.survival.soak --minutes $(or $(MINUTES),60) $(if $(RATE),--rate $(RATE)) \
 	  $(if $(SEED),--seed $(SEED))
+
+# Takes the pictures of the page in docs/screenshots. Needs root and Debian's chromium.
+screenshots: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	unshare --net --mount sh -c 'mount -t tmpfs none /var/spool && ip link set lo up && \
+	  ip address add 198.51.100.1/24 dev lo && ip address add 10.20.0.1/16 dev lo && \
+	  $(BIN)/python -m tools.screenshots $(if $(TO),--to $(TO))'
 
 check: $(VENV)/installed
 	$(BIN)/ruff check mta tests harness bench tools twisted

@@ -59,6 +59,7 @@ class Showcase:
             "HISTORY_DAYS": "30",
         }
         self.relay = Daemon(home / "relay", **{**common, **settings})
+        self.relay.port = int(self.relay.environment["PORT"])
         write(self.relay.queue_dir, self._mails, now)
         write_traffic(self.relay.queue_dir, self._mails, now)
 
