@@ -137,8 +137,8 @@ def test_another_site_cannot_show_the_page_in_a_frame(browser: Browser, url: str
 
 @pytest.mark.parametrize("host", ["evil.test", "evil.test:80", "127.0.0.1.evil.test", "192.0.2.1", ""])
 def test_a_forged_host_is_refused(url: str, host) -> None:
-    for path in ("/", "/messages", "/login"):
-        assert asked(url, "GET", path, Host=host).status in (400, 403, 421), path
+    for path in ("/", "/messages", "/login", "/api/v1/about"):
+        assert asked(url, "GET", path, Host=host).status in (400, 401, 403, 421), path
 
 
 def test_only_post_changes_anything(url: str) -> None:
@@ -204,3 +204,7 @@ def test_a_wrong_password_opens_nothing_and_many_of_them_wait(browser: Browser, 
 def test_without_the_password_nothing_is_told(locked: str) -> None:
     for path in ("/", "/messages", "/destinations", "/settings", "/live", "/live/events", "/messages/count"):
         assert asked(locked, "GET", path).status in (302, 303, 401, 403), path
+    for path in ("/api/v1/about", "/api/v1/messages"):
+        assert asked(locked, "GET", path).status in (401, 403), path
+        assert asked(locked, "GET", path, Authorization="Bearer wrong").status in (401, 403), path
+    assert asked(locked, "GET", "/api/v1/about", Authorization=f"Bearer {PASSWORD}").status == 200
