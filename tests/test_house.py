@@ -139,6 +139,7 @@ MAY_IMPORT = {
         "mta.explain.values",
         "mta.explain.words",
         "mta.message.dates",
+        "mta.queue.ids",
         "mta.queue.interface",
         "mta.queue.search",
         "mta.users.failure_limits",

@@ -14,7 +14,10 @@ from mta.admin.page.plans import PlannedOrders
 from mta.admin.page.rendering import SiteData, Templates, compress
 from mta.admin.page.site import text_of
 from mta.explain.destination.page import DestinationPage
+from mta.explain.message.gathering import MessageNotFound
 from mta.explain.message.page import MessagePage
+from mta.queue.ids import to_number
+from mta.queue.interface import QueueId
 
 #: Octets from which on an answer is compressed.
 _WORTH_COMPRESSING = 1400
@@ -135,6 +138,15 @@ def argument(request: Any, name: str) -> str:
     """Return the first value of an argument, "" without one."""
     values = request.args.get(name.encode(), ())
     return values[0].decode("utf-8", "replace") if values else ""
+
+
+def whole_id(text: str) -> QueueId:
+    """Return the id of a message. Raises MessageNotFound."""
+    try:
+        to_number(QueueId(text))
+    except ValueError:
+        raise MessageNotFound(f"{text[:20]!r} is not the id of a message") from None
+    return QueueId(text)
 
 
 def own_path(text: str) -> str:

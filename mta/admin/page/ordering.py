@@ -6,12 +6,12 @@ from typing import Any
 from klein import Klein
 
 from mta.admin.page.access import Browser
-from mta.admin.page.front import Front, argument, arguments, redirect
+from mta.admin.page.front import Front, argument, arguments, redirect, whole_id
 from mta.admin.page.plans import MAX_MESSAGES, PlannedOrder
 from mta.admin.state import Order, StateError, TooMany
 from mta.admin.views.orders import EXAMPLES, ORDERS, confirmation, outcome
 from mta.admin.views.search import conditions_in, url_of
-from mta.queue.interface import Action, Query, QueueId
+from mta.queue.interface import Action, Query
 from mta.queue.search.matching import for_order
 from mta.queue.search.reading import read_conditions
 
@@ -36,7 +36,7 @@ class OrderRoutes:
         """Ask about an order on one message."""
         browser = self._front.reader(request)
         action = _action(argument(request, "action"))
-        return await self._question(request, browser, PlannedOrder(action, (QueueId(id[:20]),), f"/messages/{id[:20]}"))
+        return await self._question(request, browser, PlannedOrder(action, (whole_id(id),), f"/messages/{id}"))
 
     async def review(self, request: Any) -> bytes:
         """Ask about an order on all waiting messages that meet the conditions in the URL."""

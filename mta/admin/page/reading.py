@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from mta.admin.event_filter import EventFilter
 from mta.admin.feed import SlowFollower
-from mta.admin.page.front import Front, argument, arguments, html, redirect
+from mta.admin.page.front import Front, argument, arguments, html, redirect, whole_id
 from mta.admin.state import DestinationState, LoggedEvent, StateError
 from mta.admin.views.events import event_object
 from mta.admin.views.message import notes, steps
@@ -23,7 +23,7 @@ from mta.admin.views.text import message_badge, number, recipient_badge
 from mta.admin.views.waiting import destination_state, waiting_domains
 from mta.explain.destination.live import live_lines
 from mta.explain.message.page import MessagePage
-from mta.queue.interface import Entry, Query, QueueId, RecipientState, Status
+from mta.queue.interface import Entry, Query, RecipientState, Status
 from mta.queue.search.conditions import Conditions
 from mta.queue.search.reading import ConditionError, read_conditions
 
@@ -75,10 +75,10 @@ class ReadingRoutes:
     async def search(self, request: Any) -> bytes:
         """Show the messages that meet the conditions in the URL."""
         browser = self._front.reader(request)
-        before, problem, found = argument(request, "before")[:20], "", Results({}, (), "", "", detailed=False)
+        before, problem, found = argument(request, "before"), "", Results({}, (), "", "", detailed=False)
         try:
             words, conditions = self._conditions(request)
-            query = search_query(conditions, before)
+            query = search_query(conditions, whole_id(before) if before else "")
             entries = await self._asking.bounded(lambda: self._asking.state.find(query))
             found = results(words, entries, before)
             request.setHeader("HX-Push-Url", url_of(words))
@@ -110,11 +110,11 @@ class ReadingRoutes:
     async def header(self, request: Any, id: str) -> bytes:
         """Show the header of a message that waits."""
         browser = self._front.reader(request)
-        content = await self._asking.bounded(lambda: self._asking.state.content(QueueId(id[:20])))
+        content = await self._asking.bounded(lambda: self._asking.state.content(whole_id(id)))
         if content is None:
             raise StateError("the message does not wait any more, so its content is gone")
         text = content[:MAX_HEADER].partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
-        return self._front.page(request, browser, "header", "messages", id=id[:20], text=text)
+        return self._front.page(request, browser, "header", "messages", id=id, text=text)
 
     async def destinations(self, request: Any) -> bytes:
         """Show the destinations of the delivery, and the domains for which mail waits."""

@@ -92,9 +92,21 @@ class Guarded(Resource):
         if problem:
             # 421 is Misdirected Request.
             return _refuse(request, 421, problem)
+        if not _is_text(request.method, *request.postpath):
+            # Klein would log it as a bug.
+            return _refuse(request, 400, "the path is not UTF-8\n")
         # Klein makes a URL of it, which fails for some names; no route depends on it.
         request.requestHeaders.setRawHeaders(b"host", [b"localhost"])
         return self._page.render(request)
+
+
+def _is_text(*parts: bytes) -> bool:
+    try:
+        for part in parts:
+            part.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def text_of(header: bytes | str | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.error import ConnectionDone
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 from mta.admin.doctor_file import keep_run
@@ -282,6 +283,40 @@ def test_files_are_kept_by_browsers_and_compressed(browser: MemoryBrowser) -> No
         assert browser.get(name, Accept_Encoding="gzip").headers["content-encoding"] == "gzip"
     for name in ("/static/x/page.css", names[0].rpartition("/")[0] + "/../routes.py", "/static/../access.py"):
         assert browser.get(name).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/%ff"),
+        ("GET", "/messages/%ff%fe"),
+        ("GET", "/messages/%00"),
+        ("GET", "/messages?word=%ff&status=%ff"),
+        ("GET", "/live?word=%ff%00"),
+        ("GET", "/destinations/%2e%2e%2f%ff"),
+        ("GET", "/destinations/" + "a" * 5000),
+        ("GET", "/messages?" + "word=a&" * 1000),
+        ("GET", "/messages?before=%00'%22"),
+        ("GET", "/messages/%00/header"),
+        ("GET", "/messages/x/header"),
+        ("GET", "/messages/x%27/order?action=hold"),
+        ("GET", "/messages/count?since=9999999999999999d"),
+        ("GET", "/orders?action=%ff"),
+        ("GET", "//evil.example/%5c"),
+        ("POST", "/%ff"),
+        ("POST", "/login"),
+        ("G\udcffT", "/"),
+        ("*", "*"),
+    ],
+)
+def test_odd_requests_are_answered_without_a_fault(browser: MemoryBrowser, method: str, path: str) -> None:
+    logged: list[object] = []
+    globalLogPublisher.addObserver(logged.append)
+    try:
+        browser.open(method, path, b"token=%ff&plan=%00" if method == "POST" else b"")
+    finally:
+        globalLogPublisher.removeObserver(logged.append)
+    assert [event for event in logged if isinstance(event, dict) and "log_failure" in event] == []
 
 
 def test_an_unknown_page_is_told(browser: MemoryBrowser) -> None:
