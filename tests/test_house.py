@@ -83,6 +83,7 @@ MAY_IMPORT = {
     },
     "mta.event_log": {"mta.message.dates"},
     "mta.metrics": {
+        "mta.quiet_site",
         "mta.__version__",
         "mta.event_log.lines",
         "mta.event_log.log",
@@ -115,6 +116,7 @@ MAY_IMPORT = {
         "mta.queue.search",
     },
     "mta.admin.api": {
+        "mta.quiet_site",
         "mta.admin.event_filter",
         "mta.admin.feed",
         "mta.admin.state",
@@ -131,6 +133,7 @@ MAY_IMPORT = {
         "mta.queue.search.conditions",
     },
     "mta.admin.page": {
+        "mta.quiet_site",
         "mta.admin",
         "mta.metrics.health",
         "mta.metrics.server",

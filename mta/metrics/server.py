@@ -10,9 +10,10 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET
 
 from mta.metrics.health import Answer, Answers
+from mta.quiet_site import QuietSite
 
 _log = Logger()
 
@@ -50,22 +51,6 @@ class AnswersResource(Resource):
         # A client that is gone needs no answer.
         gone.addErrback(lambda _: None)
         return NOT_DONE_YET
-
-
-class AnswersSite(Site):
-    """A site without sessions and without a log of accesses."""
-
-    noisy = False
-    displayTracebacks = False  # noqa: N815
-
-    def startFactory(self) -> None:  # noqa: N802
-        """Start no timer, which the site has for its log."""
-
-    def stopFactory(self) -> None:  # noqa: N802
-        """Stop no timer."""
-
-    def log(self, request: Request) -> None:
-        """Write no line."""
 
 
 class BoundedFactory(WrappingFactory):
@@ -113,7 +98,7 @@ class BoundedConnection(ProtocolWrapper):
 
 def metrics_factory(answers: Answers, clock: IReactorTime) -> BoundedFactory:
     """Return the factory of the port of METRICS_LISTEN."""
-    site = AnswersSite(AnswersResource(answers), timeout=MAX_SECONDS, reactor=clock)
+    site = QuietSite(AnswersResource(answers), timeout=MAX_SECONDS, reactor=clock)
     return BoundedFactory(site, clock)
 
 

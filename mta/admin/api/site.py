@@ -5,9 +5,10 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from mta.admin.api.errors import STATUSES, TOO_LARGE
+from mta.quiet_site import QuietSite
 
 #: Octets of the body of a request: an order with the most ids that it may have.
 MAX_BODY = 4 * 1024 * 1024
@@ -53,20 +54,8 @@ class BoundedRequest(Request):
             channel.loseConnection()
 
 
-class OperatorSite(Site):
+class OperatorSite(QuietSite):
     """The site of a face of the API or of the page."""
-
-    noisy = False
-    displayTracebacks = False  # noqa: N815
 
     def __init__(self, root: IResource, clock: IReactorTime, *, idle_timeout: float = IDLE_TIMEOUT) -> None:
         super().__init__(root, BoundedRequest, timeout=idle_timeout, reactor=clock)
-
-    def startFactory(self) -> None:  # noqa: N802
-        """Start no timer, which the site has for its log."""
-
-    def stopFactory(self) -> None:  # noqa: N802
-        """Stop no timer."""
-
-    def log(self, request: Any) -> None:
-        """Write no line."""

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET, Request
+
+from mta.quiet_site import QuietSite
 
 #: Connections at the same time; further ones are closed at once.
 MAX_CONNECTIONS = 200
@@ -125,25 +127,14 @@ def _refuse(request: Any, status: int, text: str) -> int:
     return NOT_DONE_YET
 
 
-class PageSite(Site):
-    """A site without sessions and without a log of accesses."""
+class PageSite(QuietSite):
+    """The site of the page, which bounds its connections."""
 
-    noisy = False
-    displayTracebacks = False  # noqa: N815
     requestFactory = PageRequest  # noqa: N815
 
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
         super().__init__(resource, timeout=IDLE_SECONDS, reactor=clock)
         self._open: set[HTTPChannel] = set()
-
-    def startFactory(self) -> None:  # noqa: N802
-        """Start no timer, which the site has for its log."""
-
-    def stopFactory(self) -> None:  # noqa: N802
-        """Stop no timer."""
-
-    def log(self, request: Any) -> None:
-        """Write no line."""
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Return the protocol of a connection, or None if there are too many."""
