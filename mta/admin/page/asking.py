@@ -76,8 +76,8 @@ class Asking:
             return kept
         asked = self._asked or self._ask_again()
         if kept is None or now >= self._overview.until + STALE:
-            return await _shared(asked)
-        hurried = _shared(asked).addTimeout(HURRY, self._clock)
+            return await shared(asked)
+        hurried = shared(asked).addTimeout(HURRY, self._clock)
         hurried.addErrback(lambda failure: kept if failure.check(defer.TimeoutError) else failure)
         return await hurried
 
@@ -138,8 +138,8 @@ def deferred(awaitable: Awaitable[T]) -> "Deferred[T]":
     return Deferred.fromCoroutine(coroutine)
 
 
-def _shared(asked: "Deferred[T]") -> "Deferred[T]":
-    """Return another Deferred with the result of one that several wait for."""
+def shared(asked: "Deferred[T]") -> "Deferred[T]":
+    """Return another Deferred with the result of one, which goes on if the other is cancelled."""
     own: Deferred[T] = Deferred()
 
     def answered(result: T) -> T:

@@ -6,6 +6,7 @@ from typing import Any
 from klein import Klein
 
 from mta.admin.page.access import Browser
+from mta.admin.page.asking import deferred, shared
 from mta.admin.page.front import Front, argument, arguments, redirect, whole_id
 from mta.admin.page.plans import MAX_MESSAGES, PlannedOrder
 from mta.admin.state import Order, StateError, TooMany
@@ -66,13 +67,18 @@ class OrderRoutes:
             raise StateError("this order was given already, or has waited too long: go back and review it again")
         to = argument(request, "to").strip()[:MAX_WAY] if plan.action is Action.REROUTE else ""
         order = Order(plan.action, plan.ids, by=f"page:{request.getClientAddress().host}", to=to)
+        # A browser that leaves cancels its request. The order goes on, because a part may be on disk already.
+        await shared(deferred(self._carry_out(browser, word, plan, order)))
+        return redirect(request, plan.back)
+
+    async def _carry_out(self, browser: Browser, word: str, plan: PlannedOrder, order: Order) -> None:
+        """Carry out an order, and note its result for the next page of its browser. Raises StateError."""
         try:
             result = await self._asking.state.order(order)
         except StateError:
             self._front.plans.put_back(word, plan, browser.id, self._front.now())
             raise
         self._front.note(browser, outcome(plan.action, len(plan.ids), result))
-        return redirect(request, plan.back)
 
 
 def _action(text: str) -> Action:

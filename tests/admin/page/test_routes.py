@@ -3,8 +3,10 @@
 import re
 from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
@@ -12,11 +14,12 @@ from twisted.python.failure import Failure
 from mta.admin.doctor_file import keep_run
 from mta.admin.page.asking import FRESH
 from mta.admin.page.site import MAX_BODY, SECURITY_HEADERS
-from mta.admin.state import DoctorRun
+from mta.admin.state import DoctorRun, Order, OrderResult
 from mta.doctor.findings import failure, ok
 from mta.queue.interface import Action, Status
 from tests.admin.page.browser import CLIENT, MemoryBrowser, PageUnderTest
 from tests.admin.page.conftest import SECRET, RelayUnderTest
+from tests.fakes.relay_state import FakeRelayState
 from tests.queue.messages import NOW
 
 SCRIPT = "<script>alert(1)</script>"
@@ -183,6 +186,30 @@ def test_an_order_is_carried_out_once_and_by_its_own_browser(
     assert again.status == 409
     assert "was given already" in again.text
     assert len(relay.orders) == 1
+
+
+class SlowOrders(FakeRelayState):
+    """A relay that carries out orders when `ready` fires."""
+
+    def __init__(self, relay: RelayUnderTest) -> None:
+        super().__init__(relay.queue, NOW)
+        self.ready: Deferred[None] = Deferred()
+
+    async def order(self, order: Order) -> OrderResult:
+        await self.ready
+        return await super().order(order)
+
+
+def test_an_order_goes_on_when_its_browser_leaves(relay: RelayUnderTest) -> None:
+    id = relay.add()
+    state = SlowOrders(relay)
+    browser = MemoryBrowser(PageUnderTest(state, NOW))
+    review = browser.get(f"/messages/{id}/order?action=hold")
+    left: Any = browser.open("POST", "/orders", urlencode({"token": review.token, "plan": review.plan}).encode())
+    left.channel.connectionLost(Failure(ConnectionDone()))
+    state.ready.callback(None)
+    assert [each.ids for each in state.ordered] == [(id,)]
+    assert "1 message was held." in browser.get("/messages").text
 
 
 def test_mail_is_sent_another_way(browser: MemoryBrowser, relay: RelayUnderTest) -> None:
