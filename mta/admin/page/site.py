@@ -11,12 +11,16 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from mta.admin.api.answers import error_answer
+from mta.admin.api.errors import TOO_LARGE, WRONG_TYPE, ApiError
 from mta.quiet_site import QuietSite
 
 #: Connections at the same time; further ones are closed at once.
 MAX_CONNECTIONS = 200
-#: Octets of the body of a request.
-MAX_BODY = 1 << 20
+#: Octets of the body of a request by a program, and of a form.
+MAX_BODY, MAX_FORM = 1 << 20, 1 << 16
+# The only types of bodies. Twisted would parse a body of several parts before it is known who sends it, for seconds.
+_LIMITS = {b"application/json": MAX_BODY, b"application/x-www-form-urlencoded": MAX_FORM}
 #: Seconds for which a connection may be silent.
 IDLE_SECONDS = 60.0
 
@@ -41,23 +45,33 @@ SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
 class PageRequest(Request):
     """A request whose body is bounded."""
 
-    too_large = False
-    _octets = 0
+    #: The error for a body that is not kept, because of its size or its type.
+    refused: ApiError | None = None
+    _octets = _limit = 0
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802  Twisted names it
         """Take the announced length of the body; one that is too long is not kept."""
-        self.too_large = length is not None and length > MAX_BODY
-        super().gotLength(0 if self.too_large else length)
+        type = (self.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
+        self._limit = _LIMITS.get(type, 0)
+        if length is not None and length > self._limit:
+            self._refuse()
+        super().gotLength(0 if self.refused is not None else length)
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
         """Take a part of the body."""
         self._octets += len(data)
-        if self._octets > MAX_BODY:
-            self.too_large = True
-        if not self.too_large:
+        if self._octets > self._limit:
+            self._refuse()
+        if self.refused is None:
             super().handleContentChunk(data)
         elif self._octets > 8 * MAX_BODY:
             self.loseConnection()
+
+    def _refuse(self) -> None:
+        if not self._limit:
+            self.refused = ApiError(WRONG_TYPE, "a body is a form or JSON: tell which by Content-Type")
+        else:
+            self.refused = ApiError(TOO_LARGE, f"the body has more than {self._limit} octets")
 
 
 class Programs(Protocol):
@@ -86,14 +100,14 @@ class Guarded(Resource):
         """Answer, now or later."""
         for name, value in SECURITY_HEADERS:
             request.setHeader(name, value)
-        if getattr(request, "too_large", False):
-            return _refuse(request, 413, "the request is too large\n")
+        refused: ApiError | None = request.refused
         if self._programs is not None and self._programs.serves(request.path):
-            return self._programs.render(request)
+            return self._programs.render(request) if refused is None else error_answer(request, refused)
+        if refused is not None:
+            return _refuse(request, refused.status, f"{refused}\n")
         problem = self._host_problem(text_of(request.getHeader(b"host")))
         if problem:
-            # 421 is Misdirected Request.
-            return _refuse(request, 421, problem)
+            return _refuse(request, 421, problem, b"Misdirected Request")
         if not _is_text(request.method, *request.postpath):
             # Klein would log it as a bug.
             return _refuse(request, 400, "the path is not UTF-8\n")
@@ -118,8 +132,9 @@ def text_of(header: bytes | str | None) -> str:
     return header or ""
 
 
-def _refuse(request: Any, status: int, text: str) -> int:
-    request.setResponseCode(status)
+def _refuse(request: Any, status: int, text: str, phrase: bytes | None = None) -> int:
+    """Answer with a text. `phrase` goes with a status for which Twisted has none."""
+    request.setResponseCode(status, phrase)
     request.setHeader("Content-Type", "text/plain; charset=utf-8")
     request.setHeader("Connection", "close")
     request.write(text.encode())

@@ -1,5 +1,6 @@
 """The page as a browser without script has it: views, search, orders, and the answers to errors."""
 
+import json
 import re
 from html import unescape
 from typing import Any
@@ -13,7 +14,7 @@ from twisted.python.failure import Failure
 
 from mta.admin.doctor_file import keep_run
 from mta.admin.page.asking import FRESH
-from mta.admin.page.site import MAX_BODY, SECURITY_HEADERS
+from mta.admin.page.site import MAX_BODY, MAX_FORM, SECURITY_HEADERS
 from mta.admin.state import DoctorRun, Order, OrderResult
 from mta.doctor.findings import failure, ok
 from mta.queue.interface import Action, Status
@@ -295,9 +296,32 @@ def test_a_stream_too_many_is_told(browser: MemoryBrowser, relay: RelayUnderTest
     assert b"event: refused" in browser.open("GET", "/live/events").value()
 
 
-def test_a_large_request_is_refused(browser: MemoryBrowser) -> None:
-    answer = browser.ask("POST", "/orders", b"x" * (MAX_BODY + 1))
-    assert answer.status == 413
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+PARTS = "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize(
+    ("kind", "octets", "status"),
+    [
+        (FORM, MAX_FORM, 403),
+        (FORM, MAX_FORM + 1, 413),
+        (JSON, MAX_BODY + 1, 413),
+        (PARTS, 1, 415),
+        ("text/plain", 1, 415),
+    ],
+)
+def test_a_large_body_and_one_of_another_type_are_refused(
+    browser: MemoryBrowser, kind: str, octets: int, status: int
+) -> None:
+    assert browser.ask("POST", "/orders", b"x" * octets, Content_Type=kind).status == status
+    told = browser.ask("POST", "/api/v1/orders", b"x" * octets, Content_Type=kind)
+    error = json.loads(told.text)["error"]["kind"]
+    assert (told.status, error) == ((413, "too_large") if status == 413 else (415, "wrong_type"))
+
+
+def test_a_body_of_several_parts_is_not_parsed(browser: MemoryBrowser) -> None:
+    # Twisted answers 400 to one that is damaged, after it has parsed it.
+    assert browser.ask("POST", "/login", b"damaged", Content_Type=PARTS).status == 415
 
 
 def test_files_are_kept_by_browsers_and_compressed(browser: MemoryBrowser) -> None:
