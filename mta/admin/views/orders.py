@@ -38,8 +38,9 @@ ORDERS = {
             Action.REROUTE,
             "Send another way",
             "Send",
-            "The mail is tried now, once, by the way that you choose; if that fails, it waits as before.",
-            "sent another way",
+            "The mail is tried now, once, by the way that you choose; if that fails, it waits as before. Held mail stays"
+            " held.",
+            "given another way",
         ),
         OrderWords(
             Action.BOUNCE,

@@ -29,7 +29,7 @@ _DONE = {
     Action.HOLD: "held",
     Action.RELEASE: "released",
     Action.BOUNCE: "returned to its sender",
-    Action.REROUTE: "is due now, another way",
+    Action.REROUTE: "goes another way at its next attempt",
 }
 #: Messages that a confirmation shows, and those for which an order prints a line each.
 EXAMPLES = 10

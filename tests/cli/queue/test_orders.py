@@ -169,9 +169,9 @@ def ways(directory: Path) -> list[list[str]]:
 def test_messages_are_sent_another_way_by_ids_or_conditions(tmp_path: Path) -> None:
     ids = fill(tmp_path, 2)
     done = run(tmp_path, "queue", "reroute", ids[0], "--to", "MX")
-    assert (done.exit_code, done.stdout) == (0, f"{ids[0]} is due now, another way\n")
+    assert (done.exit_code, done.stdout) == (0, f"{ids[0]} goes another way at its next attempt\n")
     some = run(tmp_path, "queue", "reroute", "--to", "r1@b.test", "--to", "mail.c.test:2525", "--yes")
-    assert some.stdout.splitlines()[-1] == "1 message: is due now, another way"
+    assert some.stdout.splitlines()[-1] == "1 message: goes another way at its next attempt"
     assert ways(tmp_path) == [["mx"], ["mail.c.test:2525"], [""]]
 
 
