@@ -64,7 +64,8 @@ class Front:
         """Return the browser that asks, and give it its cookie."""
         browser = self.access.browser(text_of(request.getHeader(b"cookie")), self.now())
         if browser.set_cookie:
-            request.responseHeaders.addRawHeader(b"Set-Cookie", browser.set_cookie.encode())
+            # In place of that of an earlier call, which made another id.
+            request.responseHeaders.setRawHeaders(b"Set-Cookie", [browser.set_cookie.encode()])
         return browser
 
     def reader(self, request: Any) -> Browser:

@@ -56,6 +56,10 @@ def test_a_wrong_password_is_told_and_slowed_down(browser: MemoryBrowser, page: 
     assert browser.log_in(PASSWORD).status == 303
 
 
+def test_the_login_gives_one_cookie(browser: MemoryBrowser) -> None:
+    assert browser.get("/login").headers["set-cookie"].count("smtprelay-8025=") == 1
+
+
 def test_a_login_needs_the_token_of_its_form(browser: MemoryBrowser) -> None:
     browser.get("/login")
     answer = browser.post("/login", token="", password=PASSWORD)  # noqa: S106
