@@ -38,8 +38,8 @@ ORDERS = {
             Action.REROUTE,
             "Send another way",
             "Send",
-            "The mail is tried now, once, by the way that you choose; if that fails, it waits as before. Held mail stays"
-            " held.",
+            "The mail is tried now, once, by the way that you choose; if that fails, it waits as before. Held mail"
+            " stays held.",
             "given another way",
         ),
         OrderWords(
