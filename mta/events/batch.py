@@ -23,11 +23,18 @@ _OWN_FIELDS = frozenset({"seq", "time", "event"})
 Event = tuple[float, str, Mapping[str, Field]]
 
 
-def record(number: int, event: Event) -> bytes:
-    """Return the record of an event, with its line end."""
+def records(first: int, events: Sequence[Event]) -> bytes:
+    """Return the records of events, of which there is at least one, numbered from `first` on, with their line ends."""
+    # One call for all of them costs half as much as one for each. Nothing in a value looks like the beginning of the
+    # next record, because quotes in a string are escaped, and no value has values inside.
+    objects = json.dumps([_known(number, event) for number, event in enumerate(events, first)])
+    return objects[1:-1].replace('}, {"seq": ', '}\n{"seq": ').encode("ascii") + b"\n"
+
+
+def _known(number: int, event: Event) -> Mapping[str, Field]:
     now, name, fields = event
     known = {key: value for key, value in fields.items() if value is not None}
-    return json.dumps({"seq": number, "time": timestamp(now), "event": name, **known}).encode("ascii") + b"\n"
+    return {"seq": number, "time": timestamp(now), "event": name, **known}
 
 
 def record_time(fields: Mapping[str, object]) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mta.events.batch import Event, record, record_time
+from mta.events.batch import Event, record_time, records
 
 #: The folder in the home of a relay or a worker.
 FOLDER = "events"
@@ -119,7 +119,7 @@ class Spool:
         with self._lock:
             if self._free(self._folder) < _LEFT_FREE:
                 raise SpoolFull("the disk has too little room for events")
-            data = b"".join(record(self._next + place, event) for place, event in enumerate(events))
+            data = records(self._next, events)
             first, octets = self._segments[-1] if self._segments else (0, self._segment_octets)
             if octets >= self._segment_octets:
                 self._begin_segment()

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from harness.daemon import ROOT
-from mta.events.batch import batch_body, read_record, record, signature
+from mta.events.batch import batch_body, read_record, records, signature
 
 NOON = 1_795_348_800.25
 EVENT = (NOON, "delivered", {"id": "0123456789abc", "to": "<bob@example.net>", "tls": None, "reply": "250 Grüße\n"})
 
 
 def test_a_record_is_one_line_with_the_fields_of_the_log():
-    line = record(7, EVENT)
+    line = records(7, [EVENT])
     assert line.count(b"\n") == 1
     assert json.loads(line) == {
         "seq": 7,
@@ -27,8 +27,15 @@ def test_a_record_is_one_line_with_the_fields_of_the_log():
     }
 
 
+@pytest.mark.parametrize("text", ['}, {"seq": ', "}, {", '", "seq": 1}, {"seq": ', '\\"}, {"seq": ', "}\n{"])
+def test_a_value_that_looks_like_a_record_is_part_of_its_own(text):
+    lines = records(7, [(NOON, text, {"id": text, text: text})] * 3).splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == [7, 8, 9]
+    assert {json.loads(line)["id"] for line in lines} == {text}
+
+
 def test_a_record_that_is_read_back_is_the_event():
-    now, name, fields = read_record(record(7, EVENT))
+    now, name, fields = read_record(records(7, [EVENT]))
     assert (now, name) == (NOON, "delivered")
     assert fields == {key: value for key, value in EVENT[2].items() if value is not None}
 
@@ -40,7 +47,7 @@ def test_a_damaged_record_is_refused(line):
 
 
 def test_a_batch_is_json_with_the_relay_and_its_worker():
-    body = batch_body("mail.example.org", 2, 5, [record(7, EVENT).rstrip(), record(8, EVENT).rstrip()])
+    body = batch_body("mail.example.org", 2, 5, records(7, [EVENT, EVENT]).splitlines())
     batch = json.loads(body)
     assert (batch["relay"], batch["worker"], batch["dropped"]) == ("mail.example.org", 2, 5)
     assert [event["seq"] for event in batch["events"]] == [7, 8]
