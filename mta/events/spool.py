@@ -92,6 +92,8 @@ class Spool:
         self.was_killed = not self._state.clean
         # The segment and the offset of the next record to send.
         self._at: tuple[int, int] | None = None
+        # Records that need not be read back: those at this place, up to this number.
+        self._fresh, self._fresh_end = b"", 0
         self._descriptor: int | None = None
         self._state.clean = False
         self._write_state(durably=True)
@@ -133,6 +135,7 @@ class Spool:
                 self._undo(descriptor, octets)
                 raise
             self._segments[-1] = first, octets + len(data)
+            self._remember(data, len(events), (first, octets))
             self._next += len(events)
             return self._drop_oldest()
 
@@ -147,9 +150,7 @@ class Spool:
             if self.waiting <= 0:
                 return None
             segment, offset = self._at or self._find_next()
-            with self._path(segment).open("rb") as file:
-                file.seek(offset)
-                lines = file.read(MAX_BATCH).split(b"\n")[:-1][:MAX_EVENTS]
+            lines = _lines(self._fresh) if self._fresh else self._read(segment, offset)
             if not lines:
                 # A single record is far smaller than MAX_BATCH, so that the segment ends here.
                 return self._skip_to_next_segment(segment)
@@ -163,7 +164,9 @@ class Spool:
                 # Its records were dropped meanwhile.
                 return
             segment, offset = self._at
-            self._at = segment, offset + sum(len(each) + 1 for each in batch.records)
+            octets = sum(map(len, batch.records)) + len(batch.records)
+            self._at = segment, offset + octets
+            self._fresh = self._fresh[octets:]
             self._state.received = batch.last
             self._write_state()
             self._remove_received()
@@ -227,10 +230,24 @@ class Spool:
         if not later:
             return None
         self._state.received = max(self._state.received, later[0] - 1)
-        with self._path(later[0]).open("rb") as file:
-            lines = file.read(MAX_BATCH).split(b"\n")[:-1][:MAX_EVENTS]
+        lines = self._read(later[0], 0)
         self._at = later[0], 0
         return Batch(lines, later[0] - 1 + len(lines), self._state.dropped) if lines else None
+
+    def _read(self, segment: int, offset: int) -> Sequence[bytes]:
+        with self._path(segment).open("rb") as file:
+            file.seek(offset)
+            return _lines(file.read(MAX_BATCH))
+
+    def _remember(self, data: bytes, number: int, place: tuple[int, int]) -> None:
+        """Keep records that were written at this place, if they are the next to send or follow those that are kept."""
+        if self.waiting == 0:
+            self._at, self._fresh = place, data
+        elif self._fresh_end == self._next and place[1] and 0 < len(self._fresh) < MAX_BATCH:
+            self._fresh += data
+        else:
+            return
+        self._fresh_end = self._next + number
 
     def _begin_segment(self) -> None:
         self._close_last()
@@ -270,7 +287,7 @@ class Spool:
             dropped += max(0, end - max(self._state.received, first - 1))
             self._state.received = max(self._state.received, end)
             if self._at is not None and self._at[0] == first:
-                self._at = None
+                self._at, self._fresh = None, b""
         if dropped:
             self._state.dropped += dropped
             self._write_state()
@@ -292,8 +309,8 @@ class Spool:
         state = self._state
         fields = {name: getattr(state, name) for name in ("received", "since", "dropped", "clean")}
         new = self._folder / NEW_STATE
-        with new.open("w", encoding="ascii") as file:
-            json.dump(fields, file)
+        with new.open("wb") as file:
+            file.write(json.dumps(fields).encode("ascii"))
             if durably:
                 file.flush()
                 os.fsync(file.fileno())
@@ -311,6 +328,11 @@ def _read_state(folder: Path) -> SpoolState | None:
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def _lines(data: bytes) -> Sequence[bytes]:
+    """Return the first records, without their line ends, that fit into a batch."""
+    return data[:MAX_BATCH].split(b"\n")[:-1][:MAX_EVENTS]
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -15,10 +15,11 @@ from twisted.python.failure import Failure
 from mta.blocking import RunBlocking
 from mta.event_log.repeats import Field
 from mta.events.batch import SENT, Event
-from mta.events.spool import Batch, Spool
+from mta.events.spool import MAX_EVENTS, Batch, Spool
 
-#: Seconds for which events are gathered before they are written.
-GATHER_SECONDS = 0.1
+#: Seconds for which events are gathered before they are written: the first ones, and at most those that follow soon,
+#: because each write has a sync and each batch a request. As many as a batch has are written at once.
+GATHER_SECONDS, BUSY_GATHER_SECONDS = 0.1, 1.0
 #: Events that wait in memory for a disk that hangs; more are dropped.
 MAX_WAITING = 20_000
 #: Seconds until a batch that was not received is sent again: at first, and at most.
@@ -55,6 +56,8 @@ class EventStream(Service):
         # The timer or the work that writes the events that wait; None if there are none.
         self._gather: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
+        # When the last write began.
+        self._wrote = -BUSY_GATHER_SECONDS
         self._pause = FIRST_PAUSE
         self._retry: IDelayedCall | None = None
         self._sending: Deferred[None] | None = None
@@ -79,40 +82,52 @@ class EventStream(Service):
         """Take an event of the log, if it is one of those that are sent. `now` is wall-clock seconds."""
         if event not in SENT:
             return
-        if len(self._waiting) >= MAX_WAITING:
+        waiting = len(self._waiting)
+        if waiting >= MAX_WAITING:
             self._dropped += 1
             return
         self._waiting.append((now, event, fields))
-        if self._gather is None and self._writing is None:
-            self._gather = self._clock.callLater(GATHER_SECONDS, self._write_gathered)
+        if self._gather is None:
+            if self._writing is None:
+                self._gather_more()
+        elif waiting + 1 == MAX_EVENTS:
+            self._gather.reset(0)
 
     async def close(self) -> None:
         """Write the events that are left, and return when they are on disk. No event may come after it."""
-        if self._gather is not None:
-            self._gather.cancel()
-            self._write_gathered()
-        if self._writing is not None:
-            await self._writing
+        while self._gather is not None or self._writing is not None:
+            if self._gather is not None:
+                self._gather.cancel()
+                self._write_gathered()
+            if self._writing is not None:
+                await self._writing
         try:
             await self._run(self._spool.close)
         except OSError as error:
             self._tell("lost", f"the spool of events cannot be closed: {error.strerror or error}")
 
+    def _gather_more(self) -> None:
+        pause = self._wrote + BUSY_GATHER_SECONDS - self._clock.seconds()
+        enough = len(self._waiting) >= MAX_EVENTS
+        self._gather = self._clock.callLater(0 if enough else max(GATHER_SECONDS, pause), self._write_gathered)
+
     def _write_gathered(self) -> None:
         self._gather = None
+        self._wrote = self._clock.seconds()
         writing = Deferred.fromCoroutine(self._write()).addErrback(_log_bug)
         self._writing = writing
         writing.addBoth(lambda _: self._written())
 
     def _written(self) -> None:
         self._writing = None
+        if self._waiting:
+            self._gather_more()
         self._send_soon()
 
     async def _write(self) -> None:
-        while self._waiting or self._dropped:
-            events, self._waiting = self._waiting, []
-            lost, self._dropped = self._dropped, 0
-            await self._write_batch(events, lost)
+        events, self._waiting = self._waiting, []
+        lost, self._dropped = self._dropped, 0
+        await self._write_batch(events, lost)
 
     async def _write_batch(self, events: list[Event], lost: int) -> None:
         spool, why = self._spool, "the disk was too slow for them"
@@ -145,20 +160,24 @@ class EventStream(Service):
 
     async def _send_all(self) -> None:
         """Send until the spool is empty, or until a batch is not received."""
+        batch: Batch | None = None
         while self.running:
             try:
-                batch = await self._run(self._spool.next_batch)
+                batch = await self._run(partial(self._next_after, batch))
                 if batch is None:
                     return
                 why = await self._send(batch)
-                if why is None:
-                    await self._run(partial(self._spool.received, batch))
             except OSError as error:
                 why = f"the spool cannot be used: {error.strerror or error}"
             if why is not None:
                 self._try_again(why)
                 return
             self._works_again()
+
+    def _next_after(self, received: Batch | None) -> Batch | None:
+        if received is not None:
+            self._spool.received(received)
+        return self._spool.next_batch()
 
     def _try_again(self, why: str) -> None:
         if not self.running:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mta.events.batch import Event
@@ -156,16 +156,31 @@ def test_received_segments_are_removed_when_they_are_old(tmp_path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(["append", "send", "restart"]), max_size=30))
+@given(st.lists(st.sampled_from(["append", "take", "receive", "send", "restart"]), max_size=30))
+@example(["append", "append", "send", "append", "append", "append"])
 def test_any_sequence_sends_each_event_once(tmp_path_factory, steps):
-    home = tmp_path_factory.mktemp("home")
-    source, made, sent = spool(home, segment_octets=200), 0, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mta.events.spool.MAX_BATCH", 200)
+        made, sent = run(tmp_path_factory.mktemp("home"), steps)
+    assert sent == list(range(made))
+
+
+def run(home: Path, steps: list[str]) -> tuple[int, list[int]]:
+    """Carry out the steps; return how many events were made, and those that were sent."""
+    source, made, sent = spool(home, segment_octets=400), 0, []
+    taken = None
     for step in steps:
         if step == "append":
             source.append([event(made), event(made + 1)])
             made += 2
+        elif step == "take":
+            taken = source.next_batch()
+        elif step == "receive" and taken is not None:
+            sent += ids(taken.records)
+            source.received(taken)
+            taken = None
         elif step == "send":
-            sent += drain(source)
-        else:
-            source = spool(home, segment_octets=200)
-    assert sent + drain(source) == list(range(made))
+            sent, taken = sent + drain(source), None
+        elif step == "restart":
+            source, taken = spool(home, segment_octets=400), None
+    return made, sent + drain(source)

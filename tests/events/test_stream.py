@@ -8,8 +8,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from mta.blocking import run_inline
-from mta.events.spool import Batch, Spool
-from mta.events.stream import FIRST_PAUSE, GATHER_SECONDS, LONGEST_PAUSE, MAX_WAITING, TROUBLE_AGAIN, EventStream
+from mta.events.spool import MAX_EVENTS, Batch, Spool
+from mta.events.stream import (
+    BUSY_GATHER_SECONDS,
+    FIRST_PAUSE,
+    GATHER_SECONDS,
+    LONGEST_PAUSE,
+    MAX_WAITING,
+    TROUBLE_AGAIN,
+    EventStream,
+)
 
 NOON = 1_795_348_800.0
 
@@ -17,7 +25,7 @@ NOON = 1_795_348_800.0
 class World:
     """A stream whose receiver answers as the test says."""
 
-    def __init__(self, home, free=1 << 40):
+    def __init__(self, home, free=1 << 40, run=run_inline):
         self.clock = Clock()
         self.free = free
         self.spool = Spool(home, now=NOON, free=lambda _: self.free)
@@ -30,7 +38,7 @@ class World:
         self.stream = EventStream(
             self.spool,
             self.send,
-            run=run_inline,
+            run=run,
             clock=self.clock,
             trouble=self.troubles.append,
             notice=self.notices.append,
@@ -46,10 +54,10 @@ class World:
             self.sent += [json.loads(line)["id"] for line in batch.records]
         return why
 
-    def happen(self, *ids: str, event: str = "accepted") -> None:
+    def happen(self, *ids: str, event: str = "accepted", seconds: float = BUSY_GATHER_SECONDS) -> None:
         for id in ids:
             self.stream.receive(NOON, event, {"id": id})
-        self.clock.advance(GATHER_SECONDS)
+        self.clock.advance(seconds)
 
 
 def closed(world: World) -> None:
@@ -73,13 +81,56 @@ def test_events_are_sent_in_their_order_and_others_are_not(world):
     assert world.sent == ["1", "2", "3"]
 
 
+def test_events_that_follow_soon_are_gathered_for_a_second(world):
+    world.happen("1", seconds=GATHER_SECONDS)
+    assert world.sent == ["1"]
+    world.happen("2", seconds=BUSY_GATHER_SECONDS - 2 * GATHER_SECONDS)
+    world.happen("3", seconds=GATHER_SECONDS)
+    assert world.sent == ["1"]
+    world.clock.advance(GATHER_SECONDS)
+    assert world.sent == ["1", "2", "3"]
+    assert world.requests == 2
+    world.clock.advance(BUSY_GATHER_SECONDS)
+    world.happen("4", seconds=GATHER_SECONDS)
+    assert world.sent[-1] == "4"
+
+
+def test_as_many_events_as_a_batch_has_are_sent_at_once(world):
+    world.happen("0", seconds=GATHER_SECONDS)
+    world.happen(*["1"] * (MAX_EVENTS - 1), seconds=0)
+    assert world.requests == 1
+    world.happen("2", seconds=0)
+    assert world.requests == 2
+
+
+def test_events_during_a_write_are_gathered_too(tmp_path):
+    writes: list[Deferred[None]] = []
+
+    def later(work):
+        writes.append(Deferred().addCallback(lambda _: work()))
+        return writes[-1]
+
+    world = World(tmp_path, run=later)
+    world.happen("1", "2", seconds=GATHER_SECONDS)
+    assert len(writes) == 1
+    world.happen("3")
+    writes.pop().callback(None)
+    assert not writes
+    assert world.spool.waiting == 2
+    done = Deferred.fromCoroutine(world.stream.close())
+    while writes:
+        writes.pop(0).callback(None)
+    assert done.called
+    assert world.spool.waiting == 3
+
+
 def test_a_batch_that_is_not_received_comes_again_after_pauses_that_grow(world):
     world.answers.extend(["refused"] * 9)
     world.happen("1")
     pause = FIRST_PAUSE
     for _ in range(8):
         world.happen("2")
-        world.clock.advance(pause - GATHER_SECONDS)
+        world.clock.advance(pause - BUSY_GATHER_SECONDS)
         pause = min(pause * 2, LONGEST_PAUSE)
     assert world.requests == 9
     assert world.sent == []
