@@ -1,6 +1,7 @@
 """`smtprelay tail`: the events of the relay as they happen, or those of one message up to its end."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import click
@@ -18,6 +19,7 @@ from mta.queue.search.conditions import ANY, Conditions
 
 # The events of a recipient after which no other attempt follows.
 _ENDS = frozenset({"delivered", "failed", "discarded"})
+_INTERRUPTED = 130
 #: Takes an event to print.
 Show = Callable[[LoggedEvent], object]
 
@@ -45,7 +47,7 @@ def tail(as_json: bool, words: tuple[str, ...], **options: object) -> None:
         render = render_json if as_json else render_text
         click.echo(render(event.time, event.name, event.fields), nl=False)  # type: ignore[arg-type]
 
-    with running_relay() as relay, relay.events(conditions) as events:
+    with _ended_by_ctrl_c(), running_relay() as relay, relay.events(conditions) as events:
         click.echo("smtprelay: following; Ctrl-C ends this", err=True)
         only = _only(relay, conditions)
         if only is not None:
@@ -53,6 +55,15 @@ def tail(as_json: bool, words: tuple[str, ...], **options: object) -> None:
         for event in filter(None, events):
             show(event)
     raise EventsEndedError("the relay tells no more events, because it stops")
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """End the command without a word on Ctrl-C, with the status that a shell gives to SIGINT."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(_INTERRUPTED) from None
 
 
 def _with_id(conditions: Conditions) -> Conditions:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,18 @@ def test_the_end_of_a_message_is_the_end_of_its_tail(world):
     again = relay.tool("tail", id)
     assert (again.returncode, again.stdout) == (0, "")
     assert again.stderr.endswith(f"{id} has its end already: smtprelay queue show {id}\n")
+
+
+def test_ctrl_c_and_a_reader_that_leaves_end_a_tail_without_a_word(world):
+    relay, _, id = waiting_message(world)
+    with tailing(relay) as tail:
+        tail.send_signal(signal.SIGINT)
+        assert (*tail.communicate(timeout=PATIENCE), tail.returncode) == ("", "", 130)
+    with tailing(relay) as tail:
+        tail.stdout.close()
+        tail.stdout = None
+        assert relay.tool("queue", "retry", id).returncode == 0
+        assert (tail.communicate(timeout=PATIENCE)[1], tail.returncode) == ("", 1)
 
 
 def test_all_recipients_must_have_the_message(world):

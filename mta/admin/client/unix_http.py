@@ -4,7 +4,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -78,11 +78,23 @@ class UnixHttp:
 
         Raises as `value`, and StateError while the lines are read.
         """
-        with self._answer("GET", _with_words(target, words), endless=True) as answer:
-            yield (line.rstrip(b"\r\n") for line in iter(lambda: answer.readline(MAX_EVENT), b""))
+        with self._opened("GET", _with_words(target, words), endless=True) as answer:
+            yield (line.rstrip(b"\r\n") for line in iter(lambda: self._line(answer), b""))
+
+    def _line(self, answer: HTTPResponse) -> bytes:
+        with self._told_errors():
+            return answer.readline(MAX_EVENT)
 
     @contextmanager
     def _answer(
+        self, method: str, target: str, body: bytes | None = None, *, may_miss: bool = False
+    ) -> Iterator[HTTPResponse]:
+        """Yield an answer, whose errors while it is read are raised as `value` does."""
+        with self._opened(method, target, body, may_miss=may_miss) as answer, self._told_errors():
+            yield answer
+
+    @contextmanager
+    def _opened(
         self, method: str, target: str, body: bytes | None = None, *, may_miss: bool = False, endless: bool = False
     ) -> Iterator[HTTPResponse]:
         """Yield the answer to a request. An answer with an error is raised, but not 404 if it `may_miss`."""
@@ -91,19 +103,30 @@ class UnixHttp:
         if body is not None:
             headers["Content-Type"] = JSON_TYPE
         try:
-            connection.request(method, target, body, headers)
-            with connection.getresponse() as answer:
+            with self._told_errors():
+                connection.request(method, target, body, headers)
+                answer = connection.getresponse()
                 if answer.status not in _OK and not (may_miss and answer.status == _NOT_FOUND):
                     raise _refusal(answer)
                 if endless:
                     connection.wait_forever()
+            with answer:
                 yield answer
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _told_errors(self) -> Iterator[None]:
+        """Turn an error of the connection into one that tells the operator of it."""
+        try:
+            yield
         except TimeoutError as error:
             raise StateError(f"the relay at {self._path} did not answer for {self._answer_seconds:g} s") from error
         except (OSError, HTTPException) as error:
+            if type(error) is BadStatusLine:
+                # Version 0.2.0 had another protocol at this socket.
+                raise StateError(f"the relay at {self._path} is of an older version: restart the relay") from error
             raise StateError(f"no answer of the relay at {self._path}: {_words(error)}") from error
-        finally:
-            connection.close()
 
     def _json(self, answer: HTTPResponse) -> object:
         try:

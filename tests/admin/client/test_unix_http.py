@@ -87,6 +87,18 @@ def test_lines_come_one_by_one_and_end_with_the_answer(tmp_path: Path) -> None:
         assert list(lines) == [b"one"]
 
 
+def test_an_error_of_the_program_that_takes_the_lines_is_its_own(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n"
+
+    def leave() -> None:
+        with UnixHttp(tmp_path / "s").lines("/events") as lines:
+            assert next(lines) == b"one"
+            raise BrokenPipeError
+
+    with serving(tmp_path / "s", head, hang=True), pytest.raises(BrokenPipeError):
+        leave()
+
+
 @pytest.mark.parametrize(
     ("octets", "kind", "text"),
     [
@@ -97,7 +109,7 @@ def test_lines_come_one_by_one_and_end_with_the_answer(tmp_path: Path) -> None:
         (answer(b"[1"), StateError, "the answer of the relay at {path} is not JSON"),
         (answer(b"[%b]" % (b"1," * 99)), StateError, "the answer of the relay at {path} has more than 99 octets"),
         (b"", StateError, "no answer of the relay at {path}: Remote end closed connection without response"),
-        (b"waits\n", StateError, "no answer of the relay at {path}: waits"),
+        (b"error\n", StateError, "the relay at {path} is of an older version: restart the relay"),
     ],
 )
 def test_an_error_is_one_line(tmp_path: Path, octets: bytes, kind: type[Exception], text: str) -> None:
