@@ -31,7 +31,7 @@ def test_a_search_follows_the_words_and_has_a_url_that_can_be_shared(browser: Br
     page.fill("#find", words.DOWN)
     page.press("#find", "Enter")
     page.wait_for_url("**/messages?*")
-    found = page.locator("table.messages td.who").all_text_contents()
+    found = page.locator("table.messages td.route").all_text_contents()
     assert found
     assert all(words.DOWN in text or " more" in text for text in found)
     page.check("#status-waiting")

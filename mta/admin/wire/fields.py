@@ -38,12 +38,12 @@ class Fields:
     Members that are not asked for are ignored, because a later version may add some.
     """
 
-    def __init__(self, value: object, what: str) -> None:
-        """`what` names the object in errors. Raises WireError if `value` is no object."""
+    def __init__(self, value: object, title: str) -> None:
+        """`title` names the object in errors. Raises WireError if `value` is no object."""
         if not isinstance(value, Mapping):
-            raise WireError(f"{what} is not a JSON object")
+            raise WireError(f"{title} is not a JSON object")
         self._members: Mapping[str, Any] = value
-        self._what = what
+        self._title = title
 
     def text(self, name: str) -> str:
         """Return a text; null and a missing member are ""."""
@@ -98,14 +98,14 @@ class Fields:
 
     def inner(self, name: str) -> "Fields":
         """Return the members of an object in this object."""
-        return Fields(self._members.get(name), f"{name} of {self._what}")
+        return Fields(self._members.get(name), f"{name} of {self._title}")
 
     def others(self, *known: str) -> dict[str, object]:
         """Return the members beside those with these names."""
         return {name: value for name, value in self._members.items() if name not in known}
 
     def _wrong(self, name: str, kind: str) -> WireError:
-        return WireError(f"{name} of {self._what} is not {kind}")
+        return WireError(f"{name} of {self._title} is not {kind}")
 
     def _fail(self, name: str, kind: str) -> Any:
         raise self._wrong(name, kind)
