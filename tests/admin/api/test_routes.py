@@ -211,6 +211,9 @@ class OrderTests(ApiCase):
         self.assertEqual(answer.json["ids"], [new.id])
         for wrong in ({}, {"to": ""}, {"to": 5}, {"colour": "red"}, []):
             self.assertEqual(self.driver.order({"action": "hold", "conditions": wrong}).status, 400, wrong)
+        half = {"action": "hold", "conditions": {"domain": "\ud800"}}
+        self.assertEqual(self.driver.order(half).status, 400)
+        self.assertEqual(self.driver.order({"action": "hold", "ids": [new.id], "recipient": "\ud800"}).status, 400)
         both = {"action": "hold", "ids": [new.id], "conditions": {"domain": "b.test"}}
         self.assertEqual(self.driver.order(both).status, 400)
 
