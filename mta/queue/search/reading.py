@@ -58,8 +58,13 @@ def _check(option: str, texts: Sequence[str]) -> None:
         raise ValueError("there is no such condition")
     if len(texts) > (MAX_WORDS if option in _SEVERAL else 1):
         raise ValueError("given too often")
-    if any(len(text) > MAX_LENGTH or "\0" in text for text in texts):
-        raise ValueError(f"longer than {MAX_LENGTH} characters, or with a NUL")
+    if any(len(text) > MAX_LENGTH or "\0" in text or not _is_whole(text) for text in texts):
+        raise ValueError(f"longer than {MAX_LENGTH} characters, or with a NUL, or not UTF-8")
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text has no half of a character, which Python makes of an argument that is not UTF-8."""
+    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def _bare(option: str, text: str) -> str:
