@@ -65,6 +65,10 @@ class Access:
         logged_in = not self.needs_password or self._sessions.use(id, now)
         return Browser(id, logged_in, self._sessions.form_token(id), header)
 
+    def lasts(self, browser: Browser, now: float) -> bool:
+        """Return whether a browser may still see more than the login, which does not count as a use of its session."""
+        return not self.needs_password or self._sessions.lasts(browser.id, now)
+
     def check_form(self, browser: Browser, token: str, fetch_site: str) -> None:
         """Raise WrongForm unless a form came from a page of this browser. `fetch_site` is its header Sec-Fetch-Site."""
         if fetch_site.strip().lower() not in _OWN_REQUESTS:

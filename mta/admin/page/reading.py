@@ -171,9 +171,14 @@ class ReadingRoutes:
 
     async def events(self, request: Any) -> bytes:
         """Stream the events that meet the conditions in the URL."""
-        self._front.reader(request)
+        browser = self._front.reader(request)
         _, conditions = self._conditions(request)
-        stream = BrowserStream(request, EventFilter(conditions), self._front.parts.clock)
+        stream = BrowserStream(
+            request,
+            EventFilter(conditions),
+            self._front.parts.clock,
+            lambda: self._front.access.lasts(browser, self._front.now()),
+        )
         try:
             end = await self._asking.state.follow(stream.receive)
         except StateError as error:
@@ -193,11 +198,13 @@ def _badge(state: RecipientState, entry: Entry) -> object:
 class BrowserStream:
     """Writes the events that pass a filter to a browser, which may read slowly."""
 
-    def __init__(self, request: Any, passes: EventFilter, clock: Any) -> None:
+    def __init__(self, request: Any, passes: EventFilter, clock: Any, may_read: Callable[[], bool]) -> None:
+        """`may_read` returns whether the session of the browser lasts; the stream ends soon after it."""
         self._request = request
         self._filter = passes
         self._follower = SlowFollower(self._write)
-        self._alive = LoopingCall(lambda: request.write(b": alive\n\n"))
+        self._may_read = may_read
+        self._alive = LoopingCall(self._keep_alive)
         self._alive.clock = clock
         self._end: Callable[[], None] | None = None
         #: Fires when the browser is gone.
@@ -211,6 +218,12 @@ class BrowserStream:
         request.notifyFinish().addBoth(self._gone)
         request.registerProducer(self, True)  # noqa: FBT003  Twisted's interface
         self._alive.start(ALIVE_SECONDS)
+
+    def _keep_alive(self) -> None:
+        if self._may_read():
+            self._request.write(b": alive\n\n")
+        else:
+            self._request.loseConnection()
 
     def receive(self, event: LoggedEvent) -> None:
         """Take an event."""

@@ -43,16 +43,17 @@ class Sessions:
 
     def use(self, id: str, now: float) -> bool:
         """Return whether a session has logged in and lasts, and take note that it is used."""
-        times = self._logged_in.get(id)
-        if times is None:
+        if not self.lasts(id, now):
+            self.end(id)
             return False
-        began, used = times
-        if now - used >= IDLE_SECONDS or now - began >= MAX_SECONDS:
-            del self._logged_in[id]
-            return False
-        self._logged_in[id] = began, now
+        self._logged_in[id] = self._logged_in[id][0], now
         self._logged_in.move_to_end(id)
         return True
+
+    def lasts(self, id: str, now: float) -> bool:
+        """Return whether a session has logged in and lasts, which does not count as a use."""
+        began, used = self._logged_in.get(id, (-MAX_SECONDS, 0.0))
+        return now - used < IDLE_SECONDS and now - began < MAX_SECONDS
 
     def end(self, id: str) -> None:
         """End a session."""

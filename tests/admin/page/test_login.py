@@ -2,6 +2,7 @@
 
 import pytest
 
+from mta.admin.page.reading import ALIVE_SECONDS
 from tests.admin.page.browser import MemoryBrowser, PageUnderTest
 from tests.admin.page.conftest import RelayUnderTest
 from tests.queue.messages import NOW
@@ -75,6 +76,16 @@ def test_signing_out_ends_the_session(browser: MemoryBrowser) -> None:
     assert browser.post("/logout", token=token).location == "/login"
     browser.cookies = cookies
     assert browser.get("/").status == 303
+
+
+def test_live_events_end_with_the_session(browser: MemoryBrowser, page: PageUnderTest) -> None:
+    browser.log_in(PASSWORD)
+    stream = browser.open("GET", "/live/events")
+    page.clock.advance(ALIVE_SECONDS)
+    assert not stream.disconnecting
+    browser.post("/logout", token=browser.get("/").token)
+    page.clock.advance(ALIVE_SECONDS)
+    assert stream.disconnecting
 
 
 def test_an_order_without_a_session_is_refused(browser: MemoryBrowser, relay: RelayUnderTest) -> None:
