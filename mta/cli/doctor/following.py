@@ -1,4 +1,4 @@
-"""What has happened to one message so far, as lines that only grow, and the exit status of its end."""
+"""The history of one message, as lines that only grow, and the exit status of its end."""
 
 from collections.abc import Iterator
 
@@ -29,16 +29,16 @@ def end_of(entry: Entry) -> int | None:
 
 
 def _events(entry: Entry, state: RecipientState) -> Iterator[tuple[float, str]]:
-    who = f"{entry.id} <{state.address}>"
+    recipient = f"{entry.id} <{state.address}>"
     final = state.finished is not None and state.status is not Status.WAITING
     attempts = state.attempts_made[:-1] if final and state.status is Status.FAILED else state.attempts_made
     for attempt in attempts:
         if attempt.status.startswith("2."):
             continue
-        yield attempt.time, f"{who} deferred{_at(attempt.host)}: {attempt.reply}"
+        yield attempt.time, f"{recipient} deferred{_at(attempt.host)}: {attempt.reply}"
     if final and state.finished is not None:
         signed = f" (DKIM {state.signed_by})" if state.signed_by and state.status is Status.DELIVERED else ""
-        line = f"{who} {state.status.value}{_at(state.host)}: {state.reply}{signed}"
+        line = f"{recipient} {state.status.value}{_at(state.host)}: {state.reply}{signed}"
         yield state.finished, line
 
 
