@@ -121,6 +121,15 @@ class EventLog(Emitter):
         }
         self._emit_limited("login-failed", (client, "login"), fields, {"client": client})
 
+    def operator_login(self, client: str, mechanism: str, *, right: bool) -> None:
+        """The password of the operator's page (mechanism `page`) or of its API (`token`) was right or wrong."""
+        fields = {"client": client, "user": "admin", "mechanism": mechanism}
+        if right:
+            self._emit("login", **fields)
+        else:
+            fields["reply"] = "403 wrong password"
+            self._emit_limited("login-failed", (client, "login"), fields, {"client": client})
+
     def accepted(
         self,
         id: QueueId,

@@ -78,6 +78,16 @@ def test_logins_are_lines_that_other_programs_can_read() -> None:
     ]
 
 
+def test_passwords_of_the_page_are_lines_too() -> None:
+    lines, event_log = lines_of()
+    event_log.operator_login("192.0.2.1", "page", right=True)
+    event_log.operator_login("192.0.2.1", "token", right=False)
+    assert [line.partition(" ")[2] for line in lines] == [
+        "login client=192.0.2.1 user=admin mechanism=page\n",
+        'login-failed client=192.0.2.1 user=admin mechanism=token reply="403 wrong password"\n',
+    ]
+
+
 def test_mail_of_a_user_names_the_user() -> None:
     lines, event_log = lines_of()
     envelope = Envelope(None, (Recipient(BOB),), Origin("192.0.2.1", "app", "ESMTPSA"))

@@ -1,7 +1,7 @@
 """Decides who may open the page and use the API: host names, logins, sessions, bearer tokens, forms. Pure."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from mta.admin.page.passwords import PasswordGate
@@ -11,6 +11,10 @@ _LOCALHOST = "localhost"
 _BEARER = "bearer "
 # The values of Sec-Fetch-Site with which a browser tells that no other site made it send a request.
 _OWN_REQUESTS = ("", "same-origin", "none")
+
+
+#: Takes note of a password: the address of its sender, `page` or `token`, and whether it was right.
+NoteLogin = Callable[[str, str, bool], object]
 
 
 class WrongPassword(Exception):
@@ -37,8 +41,18 @@ class Browser:
 class Access:
     """Decides for one listening page. Times are seconds of a monotonic clock."""
 
-    def __init__(self, address: str, port: int, password: str, *, https: bool, names: Iterable[str]) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        password: str,
+        *,
+        https: bool,
+        names: Iterable[str],
+        note: NoteLogin = lambda _address, _mechanism, _right: None,
+    ) -> None:
         """Without a password each browser on this host counts as logged in. `names` are those of the relay."""
+        self._note = note
         self.needs_password = bool(password)
         self._hosts = HostNames(address, names)
         self._gate = PasswordGate(password)
@@ -78,7 +92,9 @@ class Access:
 
     def log_in(self, password: str, address: str, now: float) -> str:
         """Return the header Set-Cookie of a new session. Raises WrongPassword, TooManyPasswords."""
-        if not self._gate.is_right(password, address, now):
+        right = self._gate.is_right(password, address, now)
+        self._note(address, "page", right)
+        if not right:
             raise WrongPassword
         return set_cookie(self._cookie, self._sessions.begin(now), secure=self._https)
 
@@ -91,7 +107,11 @@ class Access:
         """Return whether a header Authorization has the bearer token of the API. Raises TooManyPasswords."""
         if not self.needs_password or authorization[: len(_BEARER)].lower() != _BEARER:
             return False
-        return self._gate.is_right(authorization[len(_BEARER) :].strip(), address, now)
+        right = self._gate.is_right(authorization[len(_BEARER) :].strip(), address, now)
+        if not right:
+            # The right ones are too many for the log.
+            self._note(address, "token", right)
+        return right
 
     def may_use_api(self, authorization: str, host: str, fetch_site: str, address: str, now: float) -> bool:
         """Return whether a program may use the API: by its token, or on this host if there is no password.

@@ -46,6 +46,8 @@ class PageListening:
 
     sockets: Sequence[socket.socket]
     certificate: ServerCertificate | None
+    #: Gets the logins.
+    event_log: EventLog
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -67,7 +69,7 @@ def listen_for_page(settings: Settings, event_log: EventLog) -> PageListening | 
             trouble=event_log.trouble,
             prefix=_PREFIX,
         )
-    return PageListening(bind_all((admin.address, admin.port), _SETTING, ipv6=settings.ipv6), certificate)
+    return PageListening(bind_all((admin.address, admin.port), _SETTING, ipv6=settings.ipv6), certificate, event_log)
 
 
 class PageServer(MultiService):
@@ -162,11 +164,18 @@ class PageServer(MultiService):
     def _access(self) -> "Access":
         from mta.admin.page.access import Access  # noqa: PLC0415
 
-        admin, certificate = self._settings.admin, self._listening.certificate
+        admin, certificate, log = self._settings.admin, self._listening.certificate, self._listening.event_log
         assert admin is not None
         names = () if certificate is None else certificate.names
         https = certificate is not None
-        return Access(admin.address, admin.port, admin.password, https=https, names=(self._settings.mailname, *names))
+        return Access(
+            admin.address,
+            admin.port,
+            admin.password,
+            https=https,
+            names=(self._settings.mailname, *names),
+            note=lambda client, mechanism, right: log.operator_login(client, mechanism, right=right),
+        )
 
     async def _explain(self, state: RelayState, id: str) -> "MessagePage":
         from mta.explain.message.explaining import explain_message  # noqa: PLC0415

@@ -93,6 +93,17 @@ def test_wrong_passwords_are_slowed_down():
     assert page.log_in(PASSWORD, CLIENT, NOW + 1.0)
 
 
+def test_logins_and_wrong_passwords_are_noted():
+    noted = []
+    page = Access("", 8025, PASSWORD, https=False, names=[], note=lambda *each: noted.append(each))
+    page.log_in(PASSWORD, "192.0.2.1", 0.0)
+    with pytest.raises(WrongPassword):
+        page.log_in("guess", "192.0.2.2", 0.0)
+    assert page.has_token(f"Bearer {PASSWORD}", "192.0.2.3", 0.0)
+    assert not page.has_token("Bearer guess", "192.0.2.4", 0.0)
+    assert noted == [("192.0.2.1", "page", True), ("192.0.2.2", "page", False), ("192.0.2.4", "token", False)]
+
+
 def test_the_names_of_the_page_are_its_address_localhost_and_the_name_of_the_relay():
     page = access(address="127.0.0.1")
     for host in (
