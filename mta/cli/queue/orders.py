@@ -31,6 +31,12 @@ _DONE = {
     Action.BOUNCE: "returned to its sender",
     Action.REROUTE: "goes another way at its next attempt",
 }
+# Of several messages, where the words differ.
+_ALL_DONE = _DONE | {
+    Action.RETRY: "are due now",
+    Action.BOUNCE: "returned to their senders",
+    Action.REROUTE: "go another way at their next attempts",
+}
 #: Messages that a confirmation shows, and those for which an order prints a line each.
 EXAMPLES = 10
 LINES = 50
@@ -91,7 +97,8 @@ def _tell_done(order: Order, done: Sequence[QueueId], *, every_line: bool) -> No
     for id in shown:
         click.echo(f"{id}{whom} {_DONE[order.action]}")
     if not every_line:
-        click.echo(f"{render.count(len(done), 'message')}: {_DONE[order.action]}")
+        words = _DONE if len(done) == 1 else _ALL_DONE
+        click.echo(f"{render.count(len(done), 'message')}: {words[order.action]}")
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
