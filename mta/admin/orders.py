@@ -7,7 +7,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from mta.admin.returning import REASON, OperatorReports, Returned
-from mta.admin.state import Order, OrderResult, StateError
+from mta.admin.state import Order, OrderResult, StateError, WrongOrder
 from mta.queue.interface import Action, MakeReports, QueueError, QueueId, Summary
 from mta.queue.search.conditions import ANY, Conditions
 from mta.queue.search.matching import for_order
@@ -64,7 +64,7 @@ class Orders:
         """
         order = _checked(order)
         if order.ids is None and order.action not in _ON_ALL:
-            raise StateError(f"{order.action.value} needs the ids of messages")
+            raise WrongOrder(f"{order.action.value} needs the ids of messages")
         progress = _Progress()
         held = 0
         try:
@@ -97,12 +97,12 @@ class Orders:
 
 
 def _checked(order: Order) -> Order:
-    """Return an order with its way in the form that the queue keeps; only a reroute has one. Raises StateError."""
+    """Return an order with its way in the form that the queue keeps; only a reroute has one. Raises WrongOrder."""
     if order.action is not Action.REROUTE:
         if order.to:
-            raise StateError(f"{order.action.value} sends nothing another way: leave the way out, or use reroute")
+            raise WrongOrder(f"{order.action.value} sends nothing another way: leave the way out, or use reroute")
         return order
     try:
         return replace(order, to=read_way(order.to))
     except ValueError as error:
-        raise StateError(str(error)) from None
+        raise WrongOrder(str(error)) from None

@@ -21,6 +21,10 @@ class NotRunning(StateError):
     """The question needs a running relay."""
 
 
+class WrongOrder(StateError):
+    """An order that no relay carries out, because of its parts."""
+
+
 class TooMany(StateError):
     """A bound is reached, so that the same request may succeed later."""
 

@@ -1,6 +1,6 @@
 """The errors that the API tells: a status of HTTP, a kind for programs, and a text for people."""
 
-from mta.admin.state import NotRunning, StateError, TooMany
+from mta.admin.state import NotRunning, StateError, TooMany, WrongOrder
 from mta.admin.wire.fields import JsonObject, WireError
 
 BAD_REQUEST, NOT_FOUND, NOT_RUNNING, TOO_MANY, TOO_SLOW = (
@@ -49,7 +49,7 @@ def api_error(error: BaseException) -> ApiError | None:
     match error:
         case ApiError():
             return error
-        case WireError():
+        case WireError() | WrongOrder():
             return ApiError(BAD_REQUEST, str(error))
         case NotRunning():
             return ApiError(NOT_RUNNING, str(error))

@@ -211,6 +211,8 @@ class OrderTests(ApiCase):
         self.assertEqual(answer.json["ids"], [new.id])
         for wrong in ({}, {"to": ""}, {"to": 5}, {"colour": "red"}, []):
             self.assertEqual(self.driver.order({"action": "hold", "conditions": wrong}).status, 400, wrong)
+        self.assertEqual(self.driver.order({"action": "bounce", "ids": None}).status, 400)
+        self.assertEqual(self.driver.order({"action": "reroute", "ids": [new.id], "to": "x"}).status, 400)
         half = {"action": "hold", "conditions": {"domain": "\ud800"}}
         self.assertEqual(self.driver.order(half).status, 400)
         self.assertEqual(self.driver.order({"action": "hold", "ids": [new.id], "recipient": "\ud800"}).status, 400)
