@@ -12,7 +12,6 @@ import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import astuple
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,7 +73,7 @@ class Traffic:
         A ledger whose counts are lower is that of another queue, so that only the changes after it count.
         """
         minute = int((self._wall_clock() - _LATE) // MINUTE)
-        totals = Counts(*astuple(ledger)[: len(Counts._fields)])
+        totals = Counts(ledger.accepted, ledger.delivered, ledger.failed, ledger.removed)
         records = list(self._records())
         before = max(records, key=lambda each: each.number, default=None)
         changes = Counts(*(now - then for now, then in zip(totals, before.totals if before else totals, strict=True)))

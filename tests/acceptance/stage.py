@@ -2,7 +2,6 @@
 
 import os
 import smtplib
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -136,10 +135,6 @@ def clock_settings(clock: WallClock) -> dict[str, str]:
     return clock.settings(str(ROOT))
 
 
-def advance(clock: WallClock, seconds: float, relay: Daemon) -> None:
-    """Let time pass for a relay, and wake it so that it notices."""
+def advance(clock: WallClock, seconds: float) -> None:
+    """Let time pass for a relay, which notices within the seconds of `mta.daemon.clocks.CHECK_INTERVAL`."""
     clock.ahead += seconds
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
-        control.connect(str(relay.queue_dir / "control"))
-        # No message in its queue is changed; the daemon only looks for due mail.
-        control.sendall(b"release 0000000000001\n")

@@ -170,19 +170,20 @@ def test_a_login_of_rules_that_fails_tells_no_secret(world, tmp_path, more):
 
 
 def wrong_settings(pair: str, folder: Path) -> list[dict[str, str]]:
-    """Return environments with mistakes about a pair of secrets."""
+    """Return environments with mistakes about a user and a password, or about a password alone."""
     user, password = f"{pair}_USER", f"{pair}_PASSWORD"
     file = folder / "secret"
     file.write_text(VALUE[password])
+    login = {user: VALUE[user]} if user in VALUE else {}
     return [
         # Both at once; the secret where its file's name belongs; a secret that no login can carry.
         {password: VALUE[password], f"{password}_FILE": str(file)},
-        {f"{password}_FILE": VALUE[password], f"{user}_FILE": VALUE[user]},
-        {password: VALUE[password] + "\udc80", user: VALUE[user]},
-        {password: VALUE[password] + "\0", user: VALUE[user]},
+        {f"{password}_FILE": VALUE[password], **{f"{name}_FILE": text for name, text in login.items()}},
+        {password: VALUE[password] + "\udc80", **login},
+        {password: VALUE[password] + "\0", **login},
         # A name nearly ours, and one half alone.
-        {password.replace("SS", "S"): VALUE[password], user: VALUE[user], "PORT": "none"},
-        {user: VALUE[user], "VERBOSE": "true"},
+        {password.replace("SS", "S"): VALUE[password], **login, "PORT": "none"},
+        {**login, "VERBOSE": "true"},
     ]
 
 
@@ -208,7 +209,7 @@ def test_a_start_with_wrong_secrets_shows_no_secret(tmp_path):
     merged = {name: text for pair in PAIRS for name, text in wrong_settings(pair, tmp_path)[1].items()}
     daemon = Daemon(tmp_path / "relay", VERBOSE="true", **merged)
     words = daemon.start_and_fail()
-    assert words.count("****") >= 2 * len(PAIRS)
+    assert words.count("****") >= len(merged)
     assert leaks(words.encode(), *said(daemon)) == []
 
 

@@ -227,7 +227,7 @@ def test_redirection_leaves_the_allowed_recipients() -> None:
 
 def test_clients_are_hidden_only_if_the_variable_says_so() -> None:
     for text in ("true", "YES", "1"):
-        assert rewritten("a@a.test", "b@b.test", HIDE_CLIENTS=text).hide_client
+        assert rewritten("a@a.test", "b@b.test", HIDE_CLIENTS=text).change.hide_client
     for text in ("no", "False", ""):
         assert read(HIDE_CLIENTS=text).rules is None
 
