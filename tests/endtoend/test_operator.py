@@ -140,7 +140,7 @@ def test_a_held_message_waits_until_it_is_released(world, tmp_path):
     relay.submit(mail("free"), TO)
     relay.wait_for_events("deferred", 2)
     # The times of both have come; that of the held one first.
-    advance(clock, HALF_AN_HOUR, relay)
+    advance(clock, HALF_AN_HOUR)
     (first,) = received(sink)
     assert "free" in first.header("Message-ID")
     assert relay.tool("queue", "release", id).returncode == 0

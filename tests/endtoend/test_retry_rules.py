@@ -43,12 +43,12 @@ def test_a_domain_gives_up_after_an_hour_others_after_four_days_and_reports_afte
 
     def attempted(ahead, number):
         """Set the clock forward, and wait until so many attempts have failed for now."""
-        advance(clock, ahead, relay)
+        advance(clock, ahead)
         relay.wait_for_events("deferred", number)
 
     def failed(ahead, number):
         """Set the clock forward, and return the recipient that is given up."""
-        advance(clock, ahead, relay)
+        advance(clock, ahead)
         event = relay.wait_for_events("failed", number)[-1]
         assert event["status"] == "5.4.7"
         return event["to"]
