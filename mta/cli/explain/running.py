@@ -1,19 +1,26 @@
 """Runs the work of `smtprelay explain`: at once without look-ups, or in the reactor with a resolver."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+import json
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import click
 from twisted.internet.defer import Deferred
 
+from mta.admin.state import RelayState
+from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError
-from mta.cli.results import result, run_in_reactor
-from mta.config.settings import Settings
+from mta.cli.results import answer, result, run_in_reactor
+from mta.cli.state.opening import relay_state
+from mta.config.setting import SettingsError
+from mta.config.settings import Settings, read_settings
 from mta.dns.answers import Resolver
 from mta.dns.resolver import make_resolver
 from mta.explain.present import PresentRelay
 
 T = TypeVar("T")
+PageT_co = TypeVar("PageT_co", covariant=True)
 
 #: Makes decisions with a resolver.
 Work = Callable[[Resolver], Coroutine[Any, Any, Any]]
@@ -25,6 +32,35 @@ class MistakeError(CommandError):
     """The settings, the rules or the arguments are wrong."""
 
     exit_code = 2
+
+
+class Explain(Protocol[PageT_co]):
+    """Explains a subject by the relay and the present settings; without settings, `mistakes` tells why."""
+
+    def __call__(
+        self, state: RelayState, present: PresentRelay | None, now: float, *, mistakes: tuple[str, ...] = ()
+    ) -> Coroutine[Any, Any, PageT_co]:
+        """Return the page about the subject at a time, wall-clock seconds."""
+
+
+def page_of_command(explain: Explain[T], *, dns: bool) -> T:
+    """Return the page of the current command. If its settings have mistakes, the page is made without them."""
+    environ, now = current_environment(), time.time()
+    with relay_state() as state:
+        try:
+            settings = read_settings(environ)
+        except SettingsError as error:
+            return answer(explain(state, None, now, mistakes=tuple(error.mistakes)))
+        return explained(settings, lambda present: explain(state, present, now), dns=dns)
+
+
+def print_page(lines: Iterable[str], page_object: Mapping[str, object], *, as_json: bool) -> None:
+    """Print a page as its lines or as JSON."""
+    if as_json:
+        click.echo(json.dumps(page_object, indent=1))
+        return
+    for line in lines:
+        click.echo(line)
 
 
 def explained(settings: Settings, explain: Callable[[PresentRelay], Coroutine[Any, Any, T]], *, dns: bool) -> T:
