@@ -14,10 +14,12 @@ from mta.admin.api.questions import MAX_QUESTIONS, PATIENCE
 from mta.admin.api.site import MAX_BODY
 from mta.admin.feed import Feed
 from mta.admin.state import LoggedEvent, NotRunning, StateError, TooMany
-from mta.queue.entries import Action, Entry, Query, QueueId
+from mta.queue.entries import Action, Entry, Query, QueueId, Summary
 from mta.queue.ids import to_id
+from mta.queue.worker_queues.combined import OperatorQueue
 from tests.daemon.parts.test_admin import OwnStateTests as Relay
 from tests.drivers.operator_site import STRANGER, OperatorSiteDriver
+from tests.fakes.relay_state import FakeRelayState
 
 
 class ApiCase(SynchronousTestCase):
@@ -35,6 +37,40 @@ class ApiCase(SynchronousTestCase):
         self.assertEqual(answer.headers["Content-Type"], "application/json")
         self.assertNotIn("Server", answer.headers)
         return str(answer.json["error"]["text"])
+
+
+class FailingState(FakeRelayState):
+    """A relay that cannot count its messages."""
+
+    def __init__(self, queue: OperatorQueue, error: Exception) -> None:
+        super().__init__(queue, 0.0)
+        self.error = error
+
+    async def summary(self) -> Summary:
+        raise self.error
+
+
+class SlowState(FakeRelayState):
+    """A relay whose searches last until the test ends them."""
+
+    def __init__(self, queue: OperatorQueue, now: float) -> None:
+        super().__init__(queue, now)
+        self.waiting: list[Deferred[list[Entry]]] = []
+
+    async def find(self, query: Query) -> list[Entry]:  # noqa: ARG002
+        self.waiting.append(Deferred())
+        return await self.waiting[-1]
+
+
+class FollowedState(FakeRelayState):
+    """A relay whose events the test makes."""
+
+    def __init__(self, queue: OperatorQueue, now: float) -> None:
+        super().__init__(queue, now)
+        self.feed = Feed(lambda _receive: lambda: None)
+
+    async def follow(self, receive: Callable[[LoggedEvent], object]) -> Callable[[], None]:
+        return self.feed.follow(receive)
 
 
 class QuestionTests(ApiCase):
@@ -106,10 +142,7 @@ class QuestionTests(ApiCase):
         self.assertEqual(answer.headers["Retry-After"], "2")
 
     def fail_with(self, error: Exception) -> None:
-        async def summary() -> None:
-            raise error
-
-        self.patch(self.relay.state, "summary", summary)
+        self.driver = OperatorSiteDriver(FailingState(self.relay.queue, error))
 
     def test_a_bug_is_logged_and_told_without_a_traceback(self) -> None:
         self.fail_with(ZeroDivisionError("division by zero"))
@@ -122,12 +155,9 @@ class QuestionTests(ApiCase):
 class BoundTests(ApiCase):
     def setUp(self) -> None:
         super().setUp()
-        self.waiting: list[Deferred[list[Entry]]] = []
-        self.patch(self.relay.state, "find", self.slow_find)
-
-    async def slow_find(self, _query: Query) -> list[Entry]:
-        self.waiting.append(Deferred())
-        return await self.waiting[-1]
+        state = SlowState(self.relay.queue, 0.0)
+        self.waiting = state.waiting
+        self.driver = OperatorSiteDriver(state)
 
     def test_a_question_that_takes_too_long_is_answered_and_goes_on(self) -> None:
         connection = self.driver.request("GET", "/api/v1/messages")
@@ -237,12 +267,9 @@ class OrderTests(ApiCase):
 class EventTests(ApiCase):
     def setUp(self) -> None:
         super().setUp()
-        self.feed = Feed(lambda _receive: lambda: None)
-
-        async def follow(receive: Callable[[LoggedEvent], object]) -> Callable[[], None]:
-            return self.feed.follow(receive)
-
-        self.patch(self.relay.state, "follow", follow)
+        state = FollowedState(self.relay.queue, 0.0)
+        self.feed = state.feed
+        self.driver = OperatorSiteDriver(state)
 
     def tell(self, name: str, **fields: str) -> None:
         self.feed.receive(1.5, name, fields)
