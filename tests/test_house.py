@@ -379,9 +379,11 @@ MAY_IMPORT = {
         "mta.queue.ids",
         "mta.queue.errors",
         "mta.queue.disk",
+        "mta.queue.named_statements",
         "mta.queue.search",
         "mta.queue.sqlite.operator",
     },
+    "mta.queue.postgres": {"mta.queue.interface"},
     "mta.queue.worker_queues": {
         "mta.blocking",
         "mta.queue.interface",

@@ -47,6 +47,7 @@ __all__ = [
     "DomainShape",
     "DueMessage",
     "Entry",
+    "LeaseLost",
     "Ledger",
     "Load",
     "MakeReports",
@@ -72,6 +73,10 @@ class QueueError(Exception):
 
 class QueueFull(QueueError):
     """The disk has no room for the message, of which the queue keeps no part."""
+
+
+class LeaseLost(QueueError):
+    """The claim is no longer this relay's, so no copy of its message may be sent."""
 
 
 class BodyLost(QueueError):
@@ -293,7 +298,8 @@ class Queue(Protocol):
 
         The marks survive a power cut once the Deferred has fired. Its result is the recipients that were marked
         before, because a host may have accepted their copy already. A settlement removes the marks of its recipients;
-        a settlement that gives the claim back, and `release`, remove all marks of the message.
+        a settlement that gives the claim back, and `release`, remove all marks of the message. Fails with LeaseLost if
+        another relay or an operator has ended the claim; then nothing is marked.
         """
 
     def settle(self, settlement: Settlement) -> "Deferred[bool]":

@@ -1,13 +1,12 @@
 """The SQL statements of the queue by name, read from `queue_schema/sqlite/queries.sql` at import."""
 
-import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
-from importlib.resources.abc import Traversable
+
+from mta.queue.named_statements import read_statements
 
 #: The folder of the SQL files.
 SHIPPED = files("queue_schema") / "sqlite"
-_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +102,4 @@ class Statements:
     copy_bodies: str
 
 
-def read_statements(text: str) -> Statements:
-    """Return the statements of a text. Raises ValueError if their names are not the fields of Statements."""
-    _, *parts = _NAME.split(text)
-    found = {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
-    wrong = found.keys() ^ {field.name for field in fields(Statements)}
-    if wrong or len(found) != len(parts) // 2:
-        raise ValueError(f"queries.sql and Statements differ: {', '.join(sorted(wrong)) or 'a name twice'}")
-    return Statements(**found)
-
-
-def _read(folder: Traversable) -> Statements:
-    return read_statements((folder / "queries.sql").read_text("utf-8"))
-
-
-SQL = _read(SHIPPED)
+SQL = read_statements(Statements, (SHIPPED / "queries.sql").read_text("utf-8"))

@@ -11,10 +11,11 @@ import pytest
 
 from mta.blocking import run_inline
 from mta.queue.interface import QueueError
+from mta.queue.named_statements import read_statements
 from mta.queue.sqlite import schema
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.schema import Scripts, connect, open_file
-from mta.queue.sqlite.statements import SHIPPED, read_statements
+from mta.queue.sqlite.statements import SHIPPED, Statements
 from tests.queue.messages import NOW, mail
 
 # The schema as it might have been before version 1: no history, no remembered delay.
@@ -355,8 +356,8 @@ def test_a_recipient_cannot_be_in_a_state_that_makes_no_sense(path, change):
 def test_statements_must_have_the_names_that_the_code_knows():
     text = (SHIPPED / "queries.sql").read_text()
     with pytest.raises(ValueError, match="hold"):
-        read_statements(text.replace("-- name: hold\n", ""))
+        read_statements(Statements, text.replace("-- name: hold\n", ""))
     with pytest.raises(ValueError, match="surplus"):
-        read_statements(text + "-- name: surplus\nSELECT 1;\n")
+        read_statements(Statements, text + "-- name: surplus\nSELECT 1;\n")
     with pytest.raises(ValueError, match="a name twice"):
-        read_statements(text + "-- name: hold\nSELECT 1;\n")
+        read_statements(Statements, text + "-- name: hold\nSELECT 1;\n")

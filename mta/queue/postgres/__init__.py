@@ -1,0 +1,1 @@
+"""The queue that several relays share in a PostgreSQL database."""

@@ -1,0 +1,56 @@
+"""Turns errors of the database into the errors of the queue, in words for an operator."""
+
+import psycopg
+from psycopg import errors
+
+from mta.queue.interface import QueueError, QueueFull
+
+
+class OutcomeUnknown(QueueError):
+    """The connection was lost, or the server warned, so that the statement may be durable, or done, or neither."""
+
+
+class DatabaseAway(QueueError):
+    """No connection to the database can be made at present."""
+
+
+class Conflict(QueueError):
+    """The transaction was rolled back because of another one (SQLSTATE 40001, 40P01), so it may be tried again."""
+
+
+class Fenced(QueueError):
+    """The other relays have buried this node, so that it cannot change the queue any more. Nothing was done."""
+
+
+_NO_ROOM = (errors.DiskFull, errors.OutOfMemory, errors.InsufficientResources)
+_CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
+
+
+def as_queue_error(error: BaseException, *, broken: bool = False) -> QueueError:
+    """Return the QueueError for an error, which becomes its cause. `broken` tells that the connection was lost."""
+    if isinstance(error, QueueError):
+        return error
+    queue_error = _translated(error, broken)
+    queue_error.__cause__ = error
+    return queue_error
+
+
+def _translated(error: BaseException, broken: bool) -> QueueError:
+    text = first_line(error)
+    if broken:
+        return OutcomeUnknown(f"the connection to the database was lost ({text})")
+    if isinstance(error, _CONFLICTS):
+        return Conflict(f"another transaction was in the way ({text})")
+    if isinstance(error, _NO_ROOM):
+        return QueueFull(f"the database has no room ({text}): free space on its server")
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return OutcomeUnknown(f"the database takes no changes at present ({text})")
+    if isinstance(error, errors.InsufficientPrivilege):
+        return QueueError(f"the user of QUEUE_URL lacks a right ({text}): grant it")
+    return QueueError(f"the queue request failed: {text}")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, in which the server says what was wrong."""
+    diagnostic = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return diagnostic or next(iter(str(error).strip().splitlines()), type(error).__name__)

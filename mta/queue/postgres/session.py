@@ -1,0 +1,124 @@
+"""One connection to the database: its settings, its statements, and the notice that an outcome is not known.
+
+A statement that the server answers with a warning counts as unknown. With a synchronous standby, "canceling wait for
+synchronous replication" is a warning after which the statement succeeds although no standby has it. A connection on
+which an error or a warning was seen is closed, because its prepared statements and settings may be gone.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg.errors import Diagnostic
+
+from mta.queue.interface import QueueError
+from mta.queue.postgres.errors import DatabaseAway, OutcomeUnknown, as_queue_error, first_line
+
+Row = tuple[Any, ...]
+Values = Mapping[str, Any]
+
+# Set by statements, because poolers refuse them as options of the start.
+_SETTINGS = """
+SET search_path = smtprelay;
+SET default_transaction_isolation = 'read committed';
+SET synchronous_commit = on;
+SET client_min_messages = warning;
+SET statement_timeout = 0;
+SET lock_timeout = '10s';
+SET idle_in_transaction_session_timeout = '30s';
+SET jit = off;
+"""
+# The tables of mail on its way grow and shrink a thousandfold within minutes, and a plan that was made while they were
+# empty would read them whole. All statements of these connections find rows by an index.
+_PLANS = """
+SET plan_cache_mode = force_generic_plan;
+SET enable_seqscan = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SET enable_bitmapscan = off;
+"""
+
+
+class DatabaseSession:
+    """A connection that is made when it is needed. All methods block, and one thread may use it at a time."""
+
+    def __init__(self, parameters: Mapping[str, str], *, changes: bool = True) -> None:
+        """`parameters` are those of libpq. `changes` tells that the session changes mail on its way."""
+        self._parameters = parameters
+        self._changes = changes
+        self._connection: psycopg.Connection | None = None
+        self._cursor: psycopg.Cursor
+        self._warning = ""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._connection is not None
+
+    @property
+    def connection(self) -> psycopg.Connection:
+        """The connection, which is made if there is none. Raises DatabaseAway, and QueueError for a refusal."""
+        if self._connection is None:
+            self._connect()
+        assert self._connection is not None
+        return self._connection
+
+    def _connect(self) -> None:
+        try:
+            connection = psycopg.connect(**self._parameters, autocommit=True)  # type: ignore[arg-type]
+            try:
+                connection.execute(_SETTINGS + (_PLANS if self._changes else ""), prepare=False)
+            except BaseException:
+                connection.close()
+                raise
+        except psycopg.Error as error:
+            raise DatabaseAway(f"no connection to the database: {first_line(error)}") from error
+        connection.add_notice_handler(self._notice)
+        self._connection, self._cursor = connection, connection.cursor(binary=True)
+
+    def _notice(self, notice: Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self._warning = notice.message_primary or "a warning"
+
+    def rows(self, statement: str, values: Values | None = None) -> list[Row]:
+        """Execute a statement and return its rows; outside of `transaction` its changes are then durable.
+
+        Raises OutcomeUnknown, Conflict, QueueFull, another QueueError, and DatabaseAway. A value of a statement is
+        `%(name)s` there.
+        """
+        connection = self.connection
+        self._warning = ""
+        try:
+            self._cursor.execute(statement, values, prepare=True)
+            rows = self._cursor.fetchall() if self._cursor.description is not None else []
+        except psycopg.Error as error:
+            broken = connection.broken
+            self.close()
+            raise as_queue_error(error, broken=broken) from error
+        if self._warning:
+            self.close()
+            raise OutcomeUnknown(f"the database warned: {self._warning}")
+        return rows
+
+    @contextmanager
+    def transaction(self, mode: str = "") -> Iterator[None]:
+        """Run the enclosed statements in one transaction, with a mode such as READ ONLY. Raises as `rows` does."""
+        self.rows(f"BEGIN {mode}")
+        try:
+            yield
+        except BaseException:
+            self._roll_back()
+            raise
+        self.rows("COMMIT")
+
+    def _roll_back(self) -> None:
+        if self._connection is not None:
+            with suppress(QueueError):
+                self.rows("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the connection, which ends a transaction; the next statement makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
