@@ -1,0 +1,337 @@
+"""A private PostgreSQL server for the tests and the bench: databases, standbys, failures and failovers.
+
+It runs as an ordinary user, for its `with` block only, and ends too if the process that started it is killed. It is as
+durable as the relay demands (`fsync` is on) and yet fast, because its files are in memory unless a directory is named.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg import sql
+
+from harness.processes import Child, free_port
+from harness.waiting import until
+
+#: The superuser, and the role that owns the databases and has no other rights.
+ADMINISTRATOR, OWNER = "postgres", "relay"
+#: Roles that are members of this one give a password if they come over TCP. All others are trusted.
+WITH_PASSWORD = "with_password"
+
+_SETTINGS = {
+    "max_connections": "200",
+    "shared_buffers": "32MB",
+    "max_wal_size": "256MB",
+    # In files that go with the directory. Shared memory would outlive a server that is killed.
+    "dynamic_shared_memory_type": "mmap",
+}
+
+_ACCESS = f"""\
+local all all trust
+local replication all trust
+host all +{WITH_PASSWORD} 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 trust
+"""
+
+_DEBIAN = Path("/usr/lib/postgresql")
+_MEMORY = "/dev/shm"
+_ROOM = 2 * 1024**3
+
+# `cat` ends when the process that started it closes the pipe, or ends. The processes of a server work in its directory.
+# A server that is killed leaves a few octets of System V shared memory, whose number is in its file.
+_WATCHER = """
+cat > /dev/null
+find /proc -mindepth 2 -maxdepth 2 -name cwd -lname "$1/*" | while IFS=/ read -r _ _ process _; do
+    kill -9 "$process"
+done
+memory=$(sed -n '7s/.* //p' "$1/data/postmaster.pid") && [ -n "$memory" ] && ipcrm -m "$memory"
+rm -rf "$1"
+"""
+
+
+class NoPostgresError(Exception):
+    """No server can be started here; the text names the package of Debian that is missing."""
+
+
+def programs() -> Path:
+    """Return the directory of the server's programs: those in PATH, else Debian's newest. Raises NoPostgresError."""
+    in_path = shutil.which("initdb")
+    found = [Path(in_path).resolve()] if in_path else []
+    debian = _DEBIAN.glob("*/bin/initdb")
+    found += sorted(debian, key=lambda path: int(path.parts[-3]), reverse=True)
+    for initdb in found:
+        if (initdb.parent / "postgres").exists():
+            return initdb.parent
+    raise NoPostgresError("PostgreSQL is missing: install Debian's package postgresql")
+
+
+def _ordinary_user() -> pwd.struct_passwd:
+    """Return the user that the server runs as: the present one, unless that is root."""
+    if os.geteuid() != 0:
+        return pwd.getpwuid(os.geteuid())
+    with suppress(KeyError):
+        return pwd.getpwnam("postgres")
+    return pwd.getpwnam("nobody")
+
+
+def _as_user(user: pwd.struct_passwd) -> list[str]:
+    """Return the words before a command that has to run as this user."""
+    if user.pw_uid == os.geteuid():
+        return []
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+
+def database_url(hosts: str, ports: str, database: str, *, user: str = OWNER, **options: str) -> str:
+    """Return the URL of a database; `options` are parameters of the connection. Hosts may be directories of sockets."""
+    return f"postgresql://{user}@/{quote(database)}?{urlencode({'host': hosts, 'port': ports, **options})}"
+
+
+def _signal(processes: Iterable[int], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def _stopped(process: int) -> bool:
+    """Whether a process is stopped or gone."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "TZX"
+    except OSError:
+        return True
+
+
+def _in_memory() -> str | None:
+    """Return a directory in memory, or None, for the usual temporary directory, if there is little room."""
+    roomy = os.path.isdir(_MEMORY) and shutil.disk_usage(_MEMORY).free > _ROOM
+    return _MEMORY if roomy else None
+
+
+class Cluster:
+    """One server. A context manager: entering makes and starts it, leaving kills it and deletes its files.
+
+    `settings` are settings of the server. With `directory` its files are in a new directory below that one, which any
+    user must be able to enter. With `copy_of` it is a standby, known to that server by `name`.
+    """
+
+    def __init__(
+        self,
+        name: str = "main",
+        *,
+        tcp: bool = False,
+        directory: Path | None = None,
+        copy_of: "Cluster | None" = None,
+        **settings: str,
+    ) -> None:
+        self.name = name
+        self.tcp = tcp
+        self.port = free_port()
+        self.settings = {**_SETTINGS, **settings}
+        self._parent = directory or _in_memory()
+        self._primary = copy_of
+        self._names = (f"relay_{number}" for number in count(1))
+
+    def __enter__(self) -> Self:
+        self._programs = programs()
+        self._user = _ordinary_user()
+        self.directory = Path(tempfile.mkdtemp(prefix="smtprelay-postgres-", dir=self._parent))
+        self._child = Child(self._command("postgres", *self._arguments()), self.directory / "log")
+        watcher = ["sh", "-c", _WATCHER, "watcher", str(self.directory)]
+        self._watcher = subprocess.Popen(
+            watcher, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            self._own(self.directory)
+            self._make()
+            self.start()
+            if self._primary is None:
+                self.execute(f"CREATE ROLE {OWNER} LOGIN", f"CREATE ROLE {WITH_PASSWORD}")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._watcher.communicate()
+
+    # --- Its life
+
+    def start(self) -> None:
+        """Start the server and wait until it answers. Raises RuntimeError with the end of its output if it ends."""
+        self._child.start()
+        until(lambda: self.answers() or not self._child.running, what="the PostgreSQL server's first answer")
+        if not self._child.running:
+            raise RuntimeError(f"PostgreSQL does not start: {self._child.text[-4000:]}")
+
+    def answers(self) -> bool:
+        """Whether it takes connections now."""
+        try:
+            psycopg.connect(self.url("postgres", user=ADMINISTRATOR), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End it as an administrator does who waits for no client."""
+        os.kill(self._child.pid, signal.SIGINT)
+        self._child.wait()
+
+    def kill(self) -> None:
+        """End all its processes at the same time, as a machine does that fails. `start` starts it again."""
+        self._stop_first_process()
+        while found := list(self.processes()):
+            _signal(found, signal.SIGKILL)
+        self._child.wait()
+
+    def restart(self) -> None:
+        """Kill the server, and start it on the files that it left."""
+        self.kill()
+        self.start()
+
+    def freeze(self, kind: str = "") -> None:
+        """Stop its processes, or those of a kind such as `walsender`, which sends to standbys, until `thaw`."""
+        if not kind:
+            self._stop_first_process()
+        found = list(self.processes(kind))
+        _signal(found, signal.SIGSTOP)
+        until(lambda: all(map(_stopped, found)), what="the stop of the server's processes")
+
+    def _stop_first_process(self) -> None:
+        """Stop the process that starts all others."""
+        os.kill(self._child.pid, signal.SIGSTOP)
+        until(lambda: _stopped(self._child.pid), what="the stop of the server's first process")
+
+    def thaw(self) -> None:
+        """Let stopped processes go on."""
+        _signal(self.processes(), signal.SIGCONT)
+
+    def processes(self, kind: str = "") -> Iterator[int]:
+        """Yield the processes of the server in whose titles the word is."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if os.readlink(process / "cwd") == str(self._data) and kind in (process / "cmdline").read_text():
+                    yield int(process.name)
+
+    @property
+    def log(self) -> str:
+        """The output of the server so far."""
+        return self._child.text
+
+    # --- Its databases
+
+    def database(self, template: str = "template0") -> str:
+        """Create a database of OWNER as a copy of a template, to which nobody is connected, and return its name."""
+        name = next(self._names)
+        create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
+        self.execute(create.format(*map(sql.Identifier, (name, OWNER, template))))
+        return name
+
+    def drop(self, database: str) -> None:
+        """Delete a database, and close the connections to it."""
+        self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
+
+    def url(self, database: str, *others: "Cluster", user: str = OWNER, **options: str) -> str:
+        """Return the URL of a database on this server and `others`, with options of the connection as parameters.
+
+        It names the Unix socket, or the address if the server was started with `tcp`.
+        """
+        servers = (self, *others)
+        hosts = ",".join("127.0.0.1" if server.tcp else str(server.directory) for server in servers)
+        ports = ",".join(str(server.port) for server in servers)
+        return database_url(hosts, ports, database, user=user, **options)
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket at which it listens."""
+        return self.directory / f".s.PGSQL.{self.port}"
+
+    def execute(self, *statements: str | sql.Composed, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Execute statements as ADMINISTRATOR, each in a transaction of its own; return the rows of the last one."""
+        with psycopg.connect(self.url(database, user=ADMINISTRATOR), autocommit=True) as connection:
+            # It shall return although a synchronous standby is away.
+            connection.execute("SET synchronous_commit = local")
+            for statement in statements:
+                cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def set(self, **settings: str) -> None:
+        """Change settings of the running server, as far as it can do so without a start."""
+        change = sql.SQL("ALTER SYSTEM SET {} = {}")
+        changes = [change.format(sql.Identifier(name), sql.Literal(value)) for name, value in settings.items()]
+        self.execute(*changes, "SELECT pg_reload_conf()")
+
+    # --- Its standbys
+
+    def wait_for_standby(self, standby: "Cluster", *, synchronous: bool = True) -> None:
+        """Wait until a standby gets the changes of this server; `synchronous` makes each commit wait for it."""
+        if synchronous:
+            self.set(synchronous_standby_names=standby.name)
+        wanted = (standby.name, "streaming", "sync" if synchronous else "async")
+        query = "SELECT application_name, state, sync_state FROM pg_stat_replication"
+        until(lambda: wanted in self.execute(query), what=f"replication to {standby.name}")
+
+    def promote(self) -> None:
+        """Make this standby a primary: it takes changes when this returns."""
+        self.execute("SELECT pg_promote()")
+
+    # --- Its files
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def give(self, name: str, content: bytes) -> Path:
+        """Write a file that only the server can read, such as a key of TLS."""
+        path = self.directory / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        self._own(path)
+        return path
+
+    def _own(self, path: Path) -> None:
+        os.chown(path, self._user.pw_uid, self._user.pw_gid)
+
+    def _make(self) -> None:
+        if self._primary is None:
+            options = ["--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--no-sync", "--no-instructions"]
+            self._run("initdb", f"--pgdata={self._data}", f"--username={ADMINISTRATOR}", *options)
+            (self._data / "pg_hba.conf").write_text(_ACCESS)
+            return
+        source = self._primary.url("postgres", user=ADMINISTRATOR)
+        options = ["--checkpoint=fast", "--no-sync", "--write-recovery-conf"]
+        self._run("pg_basebackup", f"--pgdata={self._data}", f"--dbname={source}", *options)
+        # The settings that were changed at the primary, such as the name of its standby, are not those of its copy.
+        (self._data / "postgresql.auto.conf").write_text("")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            self._command(program, *arguments), cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} fails: {done.stderr.decode(errors='replace')}")
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        return [*_as_user(self._user), str(self._programs / program), *arguments]
+
+    def _arguments(self) -> Iterator[str]:
+        """Yield the arguments of the server."""
+        yield from ("-D", str(self._data))
+        settings = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1" if self.tcp else "",
+            "unix_socket_directories": str(self.directory),
+            **self.settings,
+        }
+        if self._primary is not None:
+            settings["primary_conninfo"] = self._primary.url("", user=ADMINISTRATOR, application_name=self.name)
+        yield from (f"--{name}={value}" for name, value in settings.items())
