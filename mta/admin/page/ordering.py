@@ -10,9 +10,9 @@ from mta.admin.page.asking import deferred, shared
 from mta.admin.page.front import Front, argument, arguments, redirect, whole_id
 from mta.admin.page.plans import MAX_MESSAGES, PlannedOrder
 from mta.admin.state import Order, StateError, TooMany
-from mta.admin.views.orders import EXAMPLES, ORDERS, confirmation, outcome
+from mta.admin.views.orders import EXAMPLES, ORDERS, ORDERS_APART, confirmation, outcome, waiting_apart
 from mta.admin.views.search import conditions_in, url_of
-from mta.queue.interface import Action, Query
+from mta.queue.interface import Action, Query, QueueId
 from mta.queue.search.matching import for_order
 from mta.queue.search.reading import read_conditions
 
@@ -37,7 +37,21 @@ class OrderRoutes:
         """Ask about an order on one message."""
         browser = self._front.reader(request)
         action = _action(argument(request, "action"))
-        return await self._question(request, browser, PlannedOrder(action, (whole_id(id),), f"/messages/{id}"))
+        recipient = await self._waiting_recipient(action, whole_id(id), argument(request, "recipient").strip())
+        return await self._question(
+            request, browser, PlannedOrder(action, (whole_id(id),), f"/messages/{id}", recipient)
+        )
+
+    async def _waiting_recipient(self, action: Action, id: QueueId, recipient: str) -> str:
+        """Return the address of a waiting recipient as the message has it; "" for "". Raises StateError."""
+        if not recipient:
+            return ""
+        found = await self._asking.bounded(lambda: self._asking.state.find(Query(ids=(id,))))
+        offered = [(each, address) for entry in found for address in waiting_apart(entry) for each in ORDERS_APART]
+        chosen = [address for each, address in offered if each is action and address.lower() == recipient.lower()]
+        if not chosen:
+            raise StateError("there is no such order for one recipient, or the message does not wait for that one")
+        return chosen[0]
 
     async def review(self, request: Any) -> bytes:
         """Ask about an order on all waiting messages that meet the conditions in the URL."""
@@ -55,7 +69,11 @@ class OrderRoutes:
         query = Query(ids=plan.ids[:EXAMPLES])
         examples = await self._asking.bounded(lambda: self._asking.state.find(query)) if plan.ids else []
         word = self._front.plans.add(plan, browser.id, self._front.now())
-        data = {"data": confirmation(plan.action, len(plan.ids), examples), "plan": word, "back": plan.back}
+        data = {
+            "data": confirmation(plan.action, len(plan.ids), examples, plan.recipient),
+            "plan": word,
+            "back": plan.back,
+        }
         return self._front.page(request, browser, "confirm", "messages", action_url="/orders", **data)
 
     async def carry_out(self, request: Any) -> bytes:
@@ -66,7 +84,8 @@ class OrderRoutes:
         if plan is None:
             raise StateError("this order was given already, or has waited too long: go back and review it again")
         to = argument(request, "to").strip()[:MAX_WAY] if plan.action is Action.REROUTE else ""
-        order = Order(plan.action, plan.ids, by=f"page:{request.getClientAddress().host}", to=to)
+        by = f"page:{request.getClientAddress().host}"
+        order = Order(plan.action, plan.ids, by=by, recipient=plan.recipient, to=to)
         # A browser that leaves cancels its request. The order goes on, because a part may be on disk already.
         await shared(deferred(self._carry_out(browser, word, plan, order)))
         return redirect(request, plan.back)
@@ -78,7 +97,7 @@ class OrderRoutes:
         except StateError:
             self._front.plans.put_back(word, plan, browser.id, self._front.now())
             raise
-        self._front.note(browser, outcome(plan.action, len(plan.ids), result))
+        self._front.note(browser, outcome(plan.action, len(plan.ids), result, plan.recipient))
 
 
 def _action(text: str) -> Action:

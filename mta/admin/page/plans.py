@@ -22,6 +22,8 @@ class PlannedOrder:
     ids: tuple[QueueId, ...]
     #: The page to which the browser goes afterwards.
     back: str
+    #: The address to which the order is limited; "" is every recipient.
+    recipient: str = ""
 
 
 class PlannedOrders:

@@ -17,7 +17,7 @@ from mta.admin.page.front import Front, argument, arguments, html, redirect, who
 from mta.admin.state import DestinationState, LoggedEvent, StateError
 from mta.admin.views.events import event_object
 from mta.admin.views.message import notes, steps
-from mta.admin.views.orders import ORDERS, orders_for
+from mta.admin.views.orders import ORDERS, ORDERS_APART, orders_for, waiting_apart
 from mta.admin.views.search import FIELDS, STATES, Results, Row, conditions_in, results, row, search_query, url_of
 from mta.admin.views.text import message_badge, number, recipient_badge
 from mta.admin.views.waiting import destination_state, waiting_domains
@@ -86,6 +86,7 @@ class ReadingRoutes:
             problem, found = str(error), results(conditions_in(arguments(request)), (), "")
         count_url = url_of(found.words, "/messages/count")
         data = {"data": found, "fields": FIELDS, "states": STATES, "orders": ORDERS.values(), "count_url": count_url}
+        data["now"] = self._asking.wall_clock()
         return self._front.page(request, browser, "search", "messages", problem=problem, **data)
 
     async def count(self, request: Any) -> bytes:
@@ -105,6 +106,7 @@ class ReadingRoutes:
         waits = any(each.status is Status.WAITING for each in entry.recipients)
         data = {"data": page, "badge": message_badge(entry), "recipient_badge": _badge, "waits": waits, "live": waits}
         data |= {"steps": steps(page.timeline), "notes": notes(page.notes), "actions": orders_for(entry)}
+        data |= {"apart": waiting_apart(entry), "orders_apart": [ORDERS[each] for each in ORDERS_APART]}
         return self._front.page(request, browser, "message", "messages", **data)
 
     async def header(self, request: Any, id: str) -> bytes:

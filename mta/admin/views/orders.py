@@ -61,6 +61,9 @@ ORDERS = {
     )
 }
 
+#: The actions that one recipient of several may have alone, in the order of their buttons.
+ORDERS_APART = (Action.REROUTE, Action.BOUNCE, Action.REMOVE)
+
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
@@ -69,11 +72,14 @@ class Confirmation:
     words: OrderWords
     count: int
     examples: tuple[Row, ...]
+    #: The address to which the order is limited; "" is every recipient.
+    recipient: str = ""
 
     @property
     def question(self) -> str:
         """The question with the number of messages."""
-        return f"{self.words.verb} {counted(self.count, 'message')}{_behind(self.words.action)}?"
+        whom = f", only for {self.recipient}" if self.recipient else ""
+        return f"{self.words.verb} {counted(self.count, 'message')}{_behind(self.words.action)}{whom}?"
 
 
 def orders_for(entry: Entry) -> tuple[OrderWords, ...]:
@@ -84,19 +90,26 @@ def orders_for(entry: Entry) -> tuple[OrderWords, ...]:
     return tuple(ORDERS[each] for each in (*first, Action.BOUNCE, Action.REMOVE))
 
 
-def confirmation(action: Action, count: int, examples: Sequence[Entry]) -> Confirmation:
+def waiting_apart(entry: Entry) -> tuple[str, ...]:
+    """Return the waiting recipients of a message if there are several, each of which may have orders of its own."""
+    waiting = tuple(each.address for each in entry.recipients if each.status is Status.WAITING)
+    return waiting if len(waiting) > 1 else ()
+
+
+def confirmation(action: Action, count: int, examples: Sequence[Entry], recipient: str = "") -> Confirmation:
     """Return the question about an order on `count` messages, some of which are the examples."""
-    return Confirmation(ORDERS[action], count, tuple(map(row, examples[:EXAMPLES])))
+    return Confirmation(ORDERS[action], count, tuple(map(row, examples[:EXAMPLES])), recipient)
 
 
 def _behind(action: Action) -> str:
     return {Action.BOUNCE: " to the sender", Action.RETRY: " now", Action.REROUTE: " another way"}.get(action, "")
 
 
-def outcome(action: Action, wanted: int, result: OrderResult) -> str:
-    """Return the line about an order that was carried out on `wanted` messages."""
+def outcome(action: Action, wanted: int, result: OrderResult, recipient: str = "") -> str:
+    """Return the line about an order that was carried out on `wanted` messages, or on one recipient of them."""
     done = len(result.ids)
     text = f"{counted(done, 'message')} {'was' if done == 1 else 'were'} {ORDERS[action].done}"
+    text += f" for {recipient}" if recipient else ""
     gone = wanted - done - result.held
     if gone > 0:
         text += f"; {number(gone)} did not wait any more"

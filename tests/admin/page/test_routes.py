@@ -223,6 +223,39 @@ def test_mail_is_sent_another_way(browser: MemoryBrowser, relay: RelayUnderTest)
     assert [(each.action, each.to) for each in relay.orders] == [(Action.REROUTE, "mx")]
 
 
+def test_one_recipient_of_a_message_has_orders_of_its_own(browser: MemoryBrowser, relay: RelayUnderTest) -> None:
+    id = relay.add("bob+x@one.test", "eve@two.test")
+    path = f"/messages/{id}/order?action=remove&recipient=bob%2Bx%40one.test"
+    assert f'href="{path}"' in unescape(browser.get(f"/messages/{id}").text).replace("bob%2Bx@", "bob%2Bx%40")
+    review = browser.get(path.replace("bob", "BOB"))
+    assert "Remove 1 message, only for bob+x@one.test?" in unescape(review.text)
+    assert "The other recipients are left as they are." in review.text
+    assert browser.post("/orders", token=review.token, plan=review.plan).status == 303
+    assert [(each.action, each.ids, each.recipient) for each in relay.orders] == [
+        (Action.REMOVE, (id,), "bob+x@one.test")
+    ]
+    text = unescape(browser.get(f"/messages/{id}").text)
+    assert "1 message was removed for bob+x@one.test." in text
+    # Nobody but the last one waits now, for whom the orders on the message are enough.
+    assert "Only this recipient" not in text
+
+
+@pytest.mark.parametrize("query", ["action=remove&recipient=none@one.test", "action=hold&recipient=eve@two.test"])
+def test_an_order_for_another_recipient_is_refused(browser: MemoryBrowser, relay: RelayUnderTest, query: str) -> None:
+    id = relay.add("bob@one.test", "eve@two.test")
+    answer = browser.get(f"/messages/{id}/order?{query}")
+    assert answer.status == 409
+    assert "no such order for one recipient" in answer.text
+
+
+def test_the_search_tells_in_which_zone_times_are_read(browser: MemoryBrowser) -> None:
+    text = browser.get("/messages").text
+    assert "Times are read in UTC" in text
+    assert re.search(r'Now it is <time datetime="[^"]+Z">[^<]+ UTC</time>', text)
+    assert "Arrived since (UTC)" in text
+    assert "Arrived before (UTC)" in text
+
+
 def test_the_first_view_has_the_last_findings_of_doctor(browser: MemoryBrowser, relay: RelayUnderTest) -> None:
     assert "Run <code>smtprelay doctor</code>" in browser.get("/").text
     seen = failure("identity/ptr", "192.0.2.1 has no <PTR>", "ask the provider for one", "1.2.0.192 PTR relay.test.")
