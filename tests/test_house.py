@@ -383,7 +383,7 @@ MAY_IMPORT = {
         "mta.queue.search",
         "mta.queue.sqlite.operator",
     },
-    "mta.queue.postgres": {"mta.queue.interface"},
+    "mta.queue.postgres": {"mta.queue.interface", "mta.queue.named_statements"},
     "mta.queue.worker_queues": {
         "mta.blocking",
         "mta.queue.interface",

@@ -1,0 +1,29 @@
+"""Moves messages whose recipients are all final to the history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from mta.queue.named_statements import read_statements
+from mta.queue.postgres.change import QueueChange
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    finish: str
+
+
+_SQL = read_statements(_Statements, (files("queue_schema") / "postgres" / "finish.sql").read_text("utf-8"))
+
+
+def finish(change: QueueChange, numbers: Sequence[int], now: float) -> list[int]:
+    """Move those of these messages in which no recipient waits to the history; return their row numbers in order.
+
+    The history names the change's node and the token of the message's last claim. The transaction must have locked the
+    rows of `message` already, because the recipients are read as they were when the statement began. The caller counts
+    the recipients. Raises QueueError as `QueueChange.rows` does.
+    """
+    if not numbers:
+        return []
+    values = {"ids": list(numbers), "node": change.node, "now": now}
+    return [number for (number,) in change.rows(_SQL.finish, values)]
