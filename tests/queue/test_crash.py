@@ -13,7 +13,8 @@ from mta.blocking import run_inline
 from mta.message.body import MemoryBody
 from mta.queue.ids import to_id
 from mta.queue.interface import Action, Claim, NewMail, Query, Settlement, Verdict
-from mta.queue.sqlite.ledger import read_marks, stored_marks
+from mta.queue.sql.marks import read_marks
+from mta.queue.sqlite.ledger import stored_marks
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from mta.smtp.address import parse_address
 from tests.queue.messages import LEASE, NEVER, NOW, TOOK, mail, octets, scratch

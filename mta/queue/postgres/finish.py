@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from mta.queue.named_statements import read_statements
 from mta.queue.postgres.change import QueueChange
+from mta.queue.sql.statements import read_statements
 
 
 @dataclass(frozen=True, slots=True)

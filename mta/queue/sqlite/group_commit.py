@@ -3,9 +3,6 @@
 Statements run in the reactor thread, where they cost microseconds. Calls that wait for the disk or for another program
 (COMMIT, a contended BEGIN, work marked heavy) run in a thread of their own. Only one of the two threads uses the
 connection at a time.
-
-An operation that no client waits for does not start a transaction of its own at once, because the next message of a
-lone sender would then wait until the delivery of the one before is synced. One sync for both takes half the time.
 """
 
 import sqlite3
@@ -14,33 +11,19 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
 from mta.queue.errors import as_queue_error, primary_code
 from mta.queue.interface import QueueError
+from mta.queue.sql.commit_delay import MAX_BATCH, CallLater, CommitDelay
 from mta.queue.sqlite.statements import SQL
 
 T = TypeVar("T")
 
-#: Operations in one transaction, which bounds how long the reactor thread is busy with one batch.
-MAX_BATCH = 256
-#: Seconds that an operation may wait for an urgent one: one that neither a client nor a delivery waits for, and one
-#: that delays a delivery. The latter still shares the sync of a lone sender's next message.
-BACKGROUND = 0.01
-DELIVERY = 0.002
-
 
 class CommitUnknown(QueueError):
     """A sync failed. The change must not be relied on, but the next start may find it in the file."""
-
-
-class CallLater(Protocol):
-    """Calls a callable after a delay; a reactor's `callLater` is one."""
-
-    def __call__(self, delay: float, call: Callable[[], None], /) -> IDelayedCall:
-        """Call it in `delay` seconds."""
 
 
 class LedgerWriter(Protocol):
@@ -174,35 +157,6 @@ class _Transaction:
             self._connection.execute(SQL.rollback)
 
 
-class _CommitDelay:
-    """The time that operations wait if none of them is urgent. At its end `flush` is called."""
-
-    def __init__(self, call_later: CallLater, flush: Callable[[], None]) -> None:
-        self._call_later = call_later
-        self._flush = flush
-        self._timer: IDelayedCall | None = None
-        # The delay with which the timer was started.
-        self._seconds = 0.0
-
-    def begin(self, seconds: float) -> None:
-        """Start the timer, or shorten it if it was started with a longer delay."""
-        if self._timer is None or seconds < self._seconds:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._seconds = seconds
-            self._timer = self._call_later(seconds, self._over)
-
-    def end(self) -> None:
-        """Flush now if the timer is running."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._over()
-
-    def _over(self) -> None:
-        self._timer = None
-        self._flush()
-
-
 class GroupCommit:
     """Runs operations in transactions on one connection; each Deferred fires when its transaction is synced.
 
@@ -227,7 +181,7 @@ class GroupCommit:
         """
         self._transaction = _Transaction(connection, step, patience, ledger or NoLedger())
         self._run = run
-        self._delay = None if call_later is None else _CommitDelay(call_later, self._flush)
+        self._delay = None if call_later is None else CommitDelay(call_later, self._flush)
         self._waiting: _Batch = []
         # Whether the waiting operations are to be started as soon as the connection is free.
         self._urgent = False

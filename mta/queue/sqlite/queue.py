@@ -32,9 +32,10 @@ from mta.queue.interface import (
     Summary,
 )
 from mta.queue.search.conditions import Conditions
+from mta.queue.sql.commit_delay import BACKGROUND, DELIVERY, CallLater
 from mta.queue.sqlite.bodies import Bodies, Writer
 from mta.queue.sqlite.body_files import BodyFiles
-from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, CallLater, GroupCommit, Step, no_step
+from mta.queue.sqlite.group_commit import GroupCommit, Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.operator.orders import apply_action, bounce
 from mta.queue.sqlite.reader import Reader, reusable

@@ -18,9 +18,10 @@ from twisted.logger import Logger
 
 from mta.queue.ids import to_id
 from mta.queue.interface import QueueError, QueueId
+from mta.queue.sql.marks import InFlightMarks
 from mta.queue.sqlite.bodies import Bodies
 from mta.queue.sqlite.group_commit import GroupCommit
-from mta.queue.sqlite.ledger import InFlightMarks, stored_marks
+from mta.queue.sqlite.ledger import stored_marks
 from mta.queue.sqlite.schema import connect_untouched
 from mta.queue.sqlite.statements import SQL
 from mta.smtp.address import Address

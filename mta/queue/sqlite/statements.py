@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.resources import files
 
-from mta.queue.named_statements import read_statements
+from mta.queue.sql.statements import read_statements
 
 #: The folder of the SQL files.
 SHIPPED = files("queue_schema") / "sqlite"

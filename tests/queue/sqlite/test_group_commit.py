@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.blocking import run_inline
 from mta.queue.interface import QueueError, QueueFull
-from mta.queue.sqlite.group_commit import BACKGROUND, DELIVERY, MAX_BATCH, GroupCommit
+from mta.queue.sql.commit_delay import BACKGROUND, DELIVERY, MAX_BATCH
+from mta.queue.sqlite.group_commit import GroupCommit
 from mta.queue.sqlite.schema import connect
 from tests.queue.messages import scratch
 

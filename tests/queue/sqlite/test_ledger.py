@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.queue.sqlite.ledger import InFlightMarks, read_marks
+from mta.queue.sql.marks import InFlightMarks, read_marks
 
 numbers = st.integers(1, 4)
 indexes = st.frozensets(st.integers(0, 12), max_size=6)

@@ -11,7 +11,7 @@ import pytest
 
 from mta.blocking import run_inline
 from mta.queue.interface import QueueError
-from mta.queue.named_statements import read_statements
+from mta.queue.sql.statements import read_statements
 from mta.queue.sqlite import schema
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.schema import Scripts, connect, open_file

@@ -1,0 +1,108 @@
+"""The marks of copies in flight, in memory and as the text in which a queue stores them.
+
+A mark is durable before the last octet of a copy is sent, and is removed by the settlement. For a mark that another
+process finds, a host may have accepted the copy without its reply reaching the relay. The copy is sent again, and the
+operator is told. All marks are one text, a JSON object of ranges of recipients by message.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+
+# Usually a message has one recipient.
+_FIRST = frozenset((0,))
+
+
+class InFlightMarks:
+    """The marks of one queue by row number, and the changes of the running transaction."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[int, frozenset[int]] = {}
+        self._texts: dict[int, str] = {}
+        # Messages with marks of an earlier process, which were reported to the operator at start.
+        self._reported: set[int] = set()
+        # Row numbers and their earlier marks, in the order of the changes since `begin`.
+        self._undo: list[tuple[int, frozenset[int]]] = []
+
+    def load(self, text: str) -> dict[int, frozenset[int]]:
+        """Start with the marks that an earlier process left, and return them."""
+        found = read_marks(text)
+        for number, indexes in found.items():
+            self._set(number, indexes)
+        self._reported = set(found)
+        return found
+
+    def begin(self) -> None:
+        """Start to record changes, because a transaction begins."""
+        self._undo.clear()
+
+    def put(self, number: int, indexes: Collection[int]) -> frozenset[int]:
+        """Mark recipients of a message; return those that had a mark already that was not reported at start."""
+        before = self._indexes.get(number)
+        if before is None:
+            self._change(number, _FIRST if len(indexes) == 1 and 0 in indexes else frozenset(indexes))
+            return frozenset()
+        self._change(number, before.union(indexes))
+        if number in self._reported:
+            self._reported.discard(number)
+            return frozenset()
+        return before.intersection(indexes)
+
+    def clear_reported(self) -> None:
+        """Remove the marks of the earlier process, which the operator knows by now; newer marks stay."""
+        for number in self._reported:
+            self.clear(number)
+        self._reported.clear()
+
+    def remove(self, number: int, indexes: Collection[int]) -> None:
+        """Remove the marks of these recipients."""
+        before = self._indexes.get(number)
+        if before is not None:
+            self._change(number, before.difference(indexes))
+
+    def clear(self, number: int) -> None:
+        """Remove all marks of a message."""
+        if number in self._indexes:
+            self._change(number, frozenset())
+
+    def changed(self) -> str | None:
+        """Return the text of all marks if it was changed since `begin`."""
+        return f"{{{','.join(self._texts.values())}}}" if self._undo else None
+
+    def roll_back(self) -> None:
+        """Undo the changes since `begin`."""
+        for number, indexes in reversed(self._undo):
+            self._set(number, indexes)
+        self._undo.clear()
+
+    def _change(self, number: int, indexes: frozenset[int]) -> None:
+        self._undo.append((number, self._indexes.get(number, frozenset())))
+        self._set(number, indexes)
+
+    def _set(self, number: int, indexes: frozenset[int]) -> None:
+        if not indexes:
+            self._indexes.pop(number, None)
+            self._texts.pop(number, None)
+            return
+        self._indexes[number] = indexes
+        ranges = "[0,0]" if indexes is _FIRST else ",".join(f"[{first},{last}]" for first, last in _ranges(indexes))
+        self._texts[number] = f'"{number}":[{ranges}]'
+
+
+def read_marks(text: str) -> dict[int, frozenset[int]]:
+    """Return the indexes of marked recipients by row number. Raises ValueError if the text is malformed."""
+    return {
+        int(number): frozenset(index for first, last in ranges for index in range(first, last + 1))
+        for number, ranges in json.loads(text).items()
+    }
+
+
+def _ranges(indexes: frozenset[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last index of each consecutive run."""
+    first = last = -2
+    for index in sorted(indexes):
+        if index != last + 1:
+            if last >= 0:
+                yield first, last
+            first = index
+        last = index
+    yield first, last
