@@ -385,6 +385,7 @@ MAY_IMPORT = {
     },
     "mta.queue.sql": set(),
     "mta.queue.postgres": {"mta.queue.interface", "mta.queue.sql"},
+    "mta.queue.postgres.membership": {"mta.queue.interface", "mta.queue.postgres.session", "mta.queue.sql"},
     "mta.queue.worker_queues": {
         "mta.blocking",
         "mta.queue.interface",

@@ -1,0 +1,26 @@
+"""The SQL statements about the relays that share a queue, read from `membership.sql` at import."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+from mta.queue.sql.statements import read_statements
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipStatements:
+    """The statements, a field for each in membership.sql. A name that only one of the two has is an error at import."""
+
+    lock_starts: str
+    tags: str
+    add_node: str
+    add_lanes: str
+    lock_lanes: str
+    dead_nodes: str
+    dead_node: str
+    own_node: str
+    give_back: str
+    bury_lanes: str
+    bury_node: str
+
+
+SQL = read_statements(MembershipStatements, (files("queue_schema") / "postgres" / "membership.sql").read_text("utf-8"))
