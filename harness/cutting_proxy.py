@@ -22,6 +22,7 @@ class Moment(enum.Enum):
     BEFORE = "none of its octets was forwarded"
     WITHIN = "half of its octets were forwarded"
     AFTER = "all of it was forwarded, and the answer is not waited for"
+    LATE = "none was forwarded yet: the server gets it later, when its client has long gone; see deliver_late"
     ANSWERED = "the server has answered, and no octet of the answer was passed on"
     WITHIN_ANSWER = "half of the answer was passed on"
 
@@ -57,6 +58,8 @@ class CuttingProxy:
         self.connections = 0
         self.cancels = 0
         self.lock = threading.Lock()
+        #: What `deliver_late` will send.
+        self.late: list[tuple[socket.socket, bytes]] = []
         self._open: set[_Connection] = set()
         self._going_on = threading.Event()
         self._going_on.set()
@@ -74,6 +77,7 @@ class CuttingProxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut_all()
+        self.deliver_late()
 
     def url(self, database: str, *, user: str = OWNER, **options: str) -> str:
         """Return the URL of a database through this proxy."""
@@ -85,6 +89,18 @@ class CuttingProxy:
             connections = list(self._open)
         for connection in connections:
             connection.cut()
+
+    def deliver_late(self) -> None:
+        """Forward the statements that were cut LATE, each on its old connection, which then ends."""
+        with self.lock:
+            late, self.late = self.late, []
+        for server, statement in late:
+            with suppress(OSError), server:
+                server.sendall(statement)
+                server.shutdown(socket.SHUT_WR)
+                # Until the server has answered and closed.
+                while server.recv(1 << 16):
+                    pass
 
     def hold(self) -> None:
         """Pass nothing on from now on, in either direction, as a network does that drops all packets."""
@@ -142,8 +158,9 @@ class _Connection:
         try:
             self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._begin():
-                threading.Thread(target=self._carry_answers, daemon=True).start()
-                self._carry_statements()
+                assert self._server is not None
+                threading.Thread(target=self._carry_answers, args=(self._server,), daemon=True).start()
+                self._carry_statements(self._server)
         except (OSError, EOFError):
             pass
         finally:
@@ -173,8 +190,7 @@ class _Connection:
             self._proxy.cancels += 1
         return code != _CANCEL
 
-    def _carry_statements(self) -> None:
-        assert self._server is not None
+    def _carry_statements(self, server: socket.socket) -> None:
         parts: list[bytes] = []
         for kind, frame in _frames(self._client):
             parts.append(frame)
@@ -184,9 +200,15 @@ class _Connection:
             moment = self._moment(parts) if kind in _ENDS else None
             parts.clear()
             self._proxy.wait()
+            if moment is Moment.LATE:
+                # This connection ends without it.
+                self._server = None
+                with self._proxy.lock:
+                    self._proxy.late.append((server, statement))
+                return
             self._answer_part = None if moment is None else _OF_ANSWER.get(moment)
             share = 1.0 if moment is None else _BEFORE_ANSWER.get(moment, 1.0)
-            self._server.sendall(statement[: int(len(statement) * share)])
+            server.sendall(statement[: int(len(statement) * share)])
             if moment in _BEFORE_ANSWER:
                 return
 
@@ -203,11 +225,10 @@ class _Connection:
                 texts.append(fields[0].decode(errors="replace"))
         return self._proxy.moment_for("\n".join(texts)) if texts else None
 
-    def _carry_answers(self) -> None:
-        assert self._server is not None
+    def _carry_answers(self, server: socket.socket) -> None:
         held = b""
         try:
-            for kind, frame in _frames(self._server):
+            for kind, frame in _frames(server):
                 part = self._answer_part
                 if part is None:
                     self._proxy.wait()

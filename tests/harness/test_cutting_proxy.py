@@ -76,6 +76,17 @@ def test_a_cut_at_each_moment(proxy: CuttingProxy, database: str, prepare: bool,
     assert number_of_notes(server, database) == stored
 
 
+def test_a_statement_arrives_when_its_client_has_long_gone(proxy: CuttingProxy, database: str):
+    server = shared_cluster()
+    with psycopg.connect(proxy.url(database), autocommit=True) as connection:
+        proxy.decide = cut_inserts(Moment.LATE)
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute(INSERT, (1,))
+    assert number_of_notes(server, database) == 0
+    proxy.deliver_late()
+    assert number_of_notes(server, database) == 1
+
+
 def test_octets_that_are_held_back_arrive_when_they_are_let_go(proxy: CuttingProxy, database: str):
     with psycopg.connect(proxy.url(database)) as connection, ThreadPoolExecutor(2) as pool:
         proxy.hold()
