@@ -284,6 +284,14 @@ class Cluster:
         """Make this standby a primary: it takes changes when this returns."""
         self.execute("SELECT pg_promote()")
 
+    def follow(self, primary: "Cluster") -> None:
+        """Make this server, which was killed or stopped, anew: as a standby of another one, at the same address."""
+        shutil.rmtree(self._data)
+        self._primary = primary
+        self._child.command = self._command("postgres", *self._arguments())
+        self._make()
+        self.start()
+
     # --- Its files
 
     @property

@@ -99,7 +99,11 @@ def test_a_synchronous_standby_has_what_was_committed_and_takes_over(server: Clu
         standby.promote()
         with psycopg.connect(primary.url(database, standby, target_session_attrs="read-write")) as connection:
             connection.execute("INSERT INTO note VALUES (2)")
-        assert notes(standby, database) == [1, 2]
+        primary.follow(standby)
+        standby.wait_for_standby(primary)
+        standby.kill()
+        primary.promote()
+        assert notes(primary, database) == [1, 2]
 
 
 def test_an_asynchronous_standby_that_lags_loses_commits():
