@@ -273,11 +273,12 @@ class Cluster:
     # --- Its standbys
 
     def wait_for_standby(self, standby: "Cluster", *, synchronous: bool = True) -> None:
-        """Wait until a standby gets the changes of this server; `synchronous` makes each commit wait for it."""
+        """Wait until a standby has all changes made so far; `synchronous` makes each commit wait for it from now on."""
         if synchronous:
             self.set(synchronous_standby_names=standby.name)
-        wanted = (standby.name, "streaming", "sync" if synchronous else "async")
-        query = "SELECT application_name, state, sync_state FROM pg_stat_replication"
+        ((now,),) = self.execute("SELECT pg_current_wal_lsn()")
+        query = f"SELECT application_name, sync_state, replay_lsn >= '{now}' FROM pg_stat_replication"
+        wanted = (standby.name, "sync" if synchronous else "async", True)
         until(lambda: wanted in self.execute(query), what=f"replication to {standby.name}")
 
     def promote(self) -> None:
