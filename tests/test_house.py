@@ -198,6 +198,7 @@ MAY_IMPORT = {
         "mta.retry_schedule",
         "mta.delivery.local.rule",
         "mta.inbound.networks",
+        "mta.queue.postgres.url",
     },
     "mta.config.logins": {
         "mta.config.setting",
@@ -215,6 +216,7 @@ MAY_IMPORT = {
         "mta.config.value_types",
         "mta.delivery.local.rule",
         "mta.inbound.networks",
+        "mta.queue.postgres.url",
         "mta.smtp",
     },
     "mta.config.rules": {

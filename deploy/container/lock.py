@@ -19,14 +19,17 @@ ARCHITECTURES = ("x86_64", "aarch64")
 PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 #: Published as source only. Their own requirements must be among those of setup.cfg.
 SOURCES = {"dkimpy"}
+#: Parts of the relay that not every installation needs.
+EXTRAS = ("postgres",)
 HEAD = "# Made by lock.py from setup.cfg, for Python 3.13 on {}. Not to be edited.\n"
 
 
 def requirements() -> Iterator[str]:
-    """Yield the requirements in setup.cfg."""
+    """Yield the requirements in setup.cfg, and those of the extras that the image has."""
     setup = configparser.ConfigParser()
     setup.read(HERE.parent.parent / "setup.cfg")
-    for line in setup["options"]["install_requires"].split("\n"):
+    wanted = [setup["options"]["install_requires"], *(setup["options.extras_require"][extra] for extra in EXTRAS)]
+    for line in "\n".join(wanted).split("\n"):
         if line.strip():
             yield line.replace(" ", "")
 

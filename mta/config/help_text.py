@@ -187,7 +187,19 @@ The public key is published at `<selector>._domainkey.<domain>`. A selector in t
 setting.""",
     "QUEUE_DIR": """\
 It contains one SQLite file and the files of large messages. Only one relay may use it, and it must not be on a network
-file system.""",
+file system. With `QUEUE_URL` it has messages while they arrive or leave, and needs no volume.""",
+    "QUEUE_URL": """\
+`postgresql://USER@HOST:PORT,HOST2:PORT/DATABASE?PARAMETER=VALUE&...`. All relays with the same URL deliver the mail of
+one queue, and any of them may disappear at any time. It needs the extra `smtprelay[postgres]`, which the image has.
+The relay uses the first host that takes writes. Unix sockets are in a directory: `?host=/run/postgresql` in place of
+the hosts. Without a database it is that of the user's name.
+The connection has TLS, and the certificate must prove the name of the host (`sslmode=verify-full`), unless all hosts
+are loopback addresses or Unix sockets. The parameters are those of libpq for TLS, hosts and timeouts, such as
+`sslrootcert=/etc/smtprelay/db-ca.pem` in place of the system's authorities.
+A password belongs into `QUEUE_PASSWORD_FILE` or `QUEUE_PASSWORD`. One in the URL works too, `USER:PASSWORD@`, where `/
+? # @ %` are written as `%2F %3F %23 %40 %25`; it is masked wherever the URL is shown.""",
+    "NODE_NAME": """\
+Nothing is decided by the name: a relay that starts again is another one to the database, with the same name.""",
     "MAIL_DIR": """\
 The Maildir of user `bob` is its subdirectory `bob`.""",
     "DNS_SERVERS": """\

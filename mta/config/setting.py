@@ -50,10 +50,15 @@ class Source(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ValueType(Generic[T]):
-    """How a value is written. `read` parses the text of `show`, and raises ValueError with words for the operator."""
+    """How a value is written. `read` parses the text of `show`, and raises ValueError with words for the operator.
+
+    The words have no part of a text that `mask` hides. `show` hides it too.
+    """
 
     read: Callable[[str], T]
     show: Callable[[T], str] = str
+    #: Returns a text, which may be wrong, without the secrets in it; None if only a mistake may have some.
+    mask: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,8 @@ class SettingsReader:
     def mistake(self, setting: Setting[Any], words: str) -> None:
         """Add a mistake in a setting whose value could be parsed, such as the path of a missing file."""
         text = self.text(setting)
-        shown = "" if setting.secret else f"={shorten(repr(without_password(text)))}"
+        mask = setting.value_type.mask or without_password
+        shown = "" if setting.secret else f"={shorten(repr(mask(text)))}"
         for password in _PASSWORD.findall(text):
             words = words.replace(f"{password}@", f"{MASK}@")
         line = f"{setting.name}{shown}: {shorten(words)}"

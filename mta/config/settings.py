@@ -14,6 +14,7 @@ from mta.config.readers.admin import AdminSettings, read_admin
 from mta.config.readers.domains import read_local_delivery, read_local_domains, read_mailname, read_relay_domains
 from mta.config.readers.events import EventsTarget, read_events
 from mta.config.readers.networks import read_proxy_networks, read_trusted
+from mta.config.readers.shared_queue import SharedQueue, read_shared_queue
 from mta.config.rules.reading import read_current, used_directory
 from mta.config.setting import MASK, Setting, SettingsReader, Source
 from mta.config.smarthost import note_unused_direct_settings, read_smarthost
@@ -112,6 +113,8 @@ class Settings:
     #: `simple` or `relaxed`, for header and body.
     dkim_canon: tuple[str, str]
     queue_dir: Path
+    #: The queue that this relay shares with others; None if its queue is in `queue_dir`.
+    shared_queue: SharedQueue | None
     #: The number of processes that share the work, 1 or more.
     workers: int
     mail_dir: Path
@@ -195,7 +198,9 @@ def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _N
     aliases = files.aliases(reader)
     run_as = _run_as(reader, submission)
     rules, rule_files = _rules(reader, root, choice.smarthost)
+    shared_queue = read_shared_queue(reader, host_name)
     stand_ins = _stand_ins(mailname, run_as, aliases, macros.path, choice.smarthost)
+    stand_ins[table.NODE_NAME.name] = shared_queue.node_name if shared_queue else ""
     return Settings(
         port=get(table.PORT),
         bind_ip=get(table.BIND_IP),
@@ -228,6 +233,7 @@ def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _N
         dkim_selector=get(table.DKIM_SELECTOR),
         dkim_canon=get(table.DKIM_CANON),
         queue_dir=get(table.QUEUE_DIR),
+        shared_queue=shared_queue,
         workers=get(table.WORKERS) or usable_cores(),
         mail_dir=get(table.MAIL_DIR),
         dns_servers=get(table.DNS_SERVERS),

@@ -54,7 +54,7 @@ def startup_summary(settings: Settings) -> tuple[str, ...]:
         *_workers(settings),
         *_metrics(settings),
         *_page(settings),
-        f"queue: {settings.queue_dir}, keeps results of messages for {settings.history_days:.12g} days",
+        f"queue: {_queue(settings)}, keeps results of messages for {settings.history_days:.12g} days",
     )
     return (*lines, *map(str, settings.effective)) if settings.verbose else lines
 
@@ -248,7 +248,17 @@ def _dkim(settings: Settings) -> str:
 
 def _workers(settings: Settings) -> Iterator[str]:
     if settings.workers > 1:
-        yield f"workers: {settings.workers} processes, each with its own queue below {settings.queue_dir}"
+        queues = (
+            "all with the shared queue"
+            if settings.shared_queue
+            else f"each with its own queue below {settings.queue_dir}"
+        )
+        yield f"workers: {settings.workers} processes, {queues}"
+
+
+def _queue(settings: Settings) -> str:
+    shared = settings.shared_queue
+    return f"shared in {shared.server}, as {shared.node_name}" if shared else str(settings.queue_dir)
 
 
 def _line_length(settings: Settings) -> str:

@@ -223,6 +223,25 @@ QUEUE_DIR = Setting(
     "The directory of the queue. Keep it on a volume: it holds all accepted mail that is not delivered yet.",
     "/var/spool/smtprelay",
 )
+QUEUE_URL = Setting(
+    "QUEUE_URL",
+    value_types.QUEUE_URL,
+    "",
+    "The PostgreSQL database whose queue several relays share; `QUEUE_DIR` then keeps no accepted mail.",
+    "postgresql://smtprelay@db1.example.com,db2.example.com/mail",
+    default_meaning="none: the queue is in `QUEUE_DIR`",
+)
+QUEUE_PASSWORD = Setting(
+    "QUEUE_PASSWORD", value_types.SECRET, "", "The password of the user in `QUEUE_URL`.", "correct-horse", secret=True
+)
+NODE_NAME = Setting(
+    "NODE_NAME",
+    value_types.NODE_NAME,
+    "",
+    "The name of this relay in `smtprelay queue nodes`, for people; names need not differ.",
+    "relay-1",
+    default_meaning="the host's name",
+)
 RETRY_SCHEDULE = Setting(
     "RETRY_SCHEDULE",
     value_types.SCHEDULE,

@@ -28,6 +28,7 @@ _AUTO = "auto"
 MAX_WORKERS = 64
 _DAYS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 _DEVICE = re.compile(r"[^\s/:\x00]{1,15}")
+_NODE_NAME = re.compile(r"[A-Za-z0-9._\-]{1,255}")
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _NO_TOKEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -125,6 +126,32 @@ def read_device(text: str) -> str:
     """Read the name of a network interface, which need not exist."""
     if not _DEVICE.fullmatch(text):
         raise ValueError("not the name of an interface")
+    return text
+
+
+def read_queue_url(text: str) -> str:
+    """Read the URL of a PostgreSQL database, which stays a text, as it may have a password. "" is none."""
+    if text:
+        # Imported if needed: few relays share their queue.
+        from mta.queue.postgres.url import read_server  # noqa: PLC0415
+
+        read_server(text)
+    return text
+
+
+def show_queue_url(text: str) -> str:
+    """Return a text of QUEUE_URL, which may be wrong, with its password masked."""
+    if not text:
+        return ""
+    from mta.queue.postgres.url import show_url  # noqa: PLC0415
+
+    return show_url(text)
+
+
+def read_node_name(text: str) -> str:
+    """Read the name of a relay among those that share a queue; "" is none."""
+    if text and not _NODE_NAME.fullmatch(text):
+        raise ValueError("not up to 255 letters, digits, dots, dashes and underscores")
     return text
 
 
@@ -295,6 +322,8 @@ HTTPS_URL = optional(ValueType(read_https_url))
 TENANT = optional(ValueType(read_tenant))
 PATH = ValueType(read_path)
 OPTIONAL_PATH = optional(PATH)
+QUEUE_URL = ValueType(read_queue_url, show_queue_url, show_queue_url)
+NODE_NAME = ValueType(read_node_name)
 SELECTOR = ValueType(read_selector)
 CANON = ValueType(read_canon, "/".join)
 LOCAL_RULE = ValueType(read_local_rule)

@@ -16,10 +16,10 @@ from mta.config.table import QUEUE_DIR, SETTINGS
 USUAL_DIRECTORY = Path("/run/smtprelay")
 FILE_NAME = "settings.json"
 
-_PLAIN = frozenset(setting.name for setting in SETTINGS if not setting.secret)
+_PLAIN = {setting.name: setting.value_type.mask or str for setting in SETTINGS if not setting.secret}
 _SECRETS = frozenset(setting.name for setting in SETTINGS if setting.secret)
 #: All variables that set a setting.
-NAMES = _PLAIN | _SECRETS | {name + FILE_SUFFIX for name in _SECRETS}
+NAMES = _PLAIN.keys() | _SECRETS | {name + FILE_SUFFIX for name in _SECRETS}
 # Root reads the file, and the relay's user could put a link or a pipe in its place.
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAX_OCTETS = 1 << 20
@@ -51,7 +51,9 @@ def publish_settings(environ: Mapping[str, str], queue_dir: Path, secret_variabl
 
 def _without_secret(name: str, text: str) -> str:
     """Return a value, masked if it is a secret or if a secret may stand in place of the path of its file."""
-    return text if name in _PLAIN or (name not in _SECRETS and text.startswith("/")) else MASK
+    if name in _PLAIN:
+        return _PLAIN[name](text)
+    return text if name not in _SECRETS and text.startswith("/") else MASK
 
 
 def published_settings(path: Path) -> dict[str, str]:

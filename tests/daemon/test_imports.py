@@ -16,9 +16,11 @@ NOT_NEEDED = (
     "mta.https.client",
     "mta.metrics.counters",
     "mta.oauth.token_source",
+    "mta.queue.postgres",
     "mta.rules.acl",
     "mta.rules.rewriting",
     "prometheus_client",
+    "psycopg",
     "tomllib",
     "twisted.web",
 )
@@ -47,6 +49,10 @@ def modules(**settings: str) -> set[str]:
 
 def test_a_relay_without_tokens_and_rules_does_not_import_them():
     assert not modules().intersection(NOT_NEEDED)
+
+
+def test_only_a_relay_that_shares_its_queue_imports_the_driver() -> None:
+    assert {"psycopg", "mta.queue.postgres"} <= modules(QUEUE_URL="postgresql://relay@localhost/mail")
 
 
 def test_a_relay_with_rules_imports_them():

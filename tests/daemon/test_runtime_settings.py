@@ -42,6 +42,12 @@ def test_the_settings_are_published_without_secrets(tmp_path: Path) -> None:
     assert published_settings(path) == {"QUEUE_DIR": "/q"}
 
 
+def test_the_password_in_the_url_of_the_queue_is_masked(tmp_path: Path) -> None:
+    environ = {"RUNTIME_DIRECTORY": str(tmp_path), "QUEUE_URL": "postgresql://relay:hidden@db/mail"}
+    publish_settings(environ, Path("/q"))
+    assert published_settings(settings_path(environ))["QUEUE_URL"] == "postgresql://relay:****@db/mail"
+
+
 def test_a_variable_that_rules_name_is_published_as_set(tmp_path: Path) -> None:
     environ = {"RUNTIME_DIRECTORY": str(tmp_path), "OFFICE_PASSWORD": "hidden", "EMPTY": ""}
     publish_settings(environ, Path("/q"), ("OFFICE_PASSWORD", "EMPTY", "ABSENT"))
