@@ -388,6 +388,15 @@ MAY_IMPORT = {
     "mta.queue.sql": set(),
     "mta.queue.postgres": {"mta.queue.interface", "mta.queue.sql"},
     "mta.queue.postgres.membership": {"mta.queue.interface", "mta.queue.postgres.session", "mta.queue.sql"},
+    "mta.queue.postgres.operator": {
+        "mta.queue.entries",
+        "mta.queue.errors",
+        "mta.queue.ids",
+        "mta.queue.postgres.change",
+        "mta.queue.postgres.finish",
+        "mta.queue.search",
+        "mta.queue.sql",
+    },
     "mta.queue.worker_queues": {
         "mta.blocking",
         "mta.queue.interface",

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Iterable
 
 from mta.queue.interface import QueueId
 
@@ -65,6 +66,17 @@ def to_number(id: QueueId) -> int:
     if _ID.fullmatch(id) is None:
         raise ValueError(f"not a queue id: {id!r}")
     return int(id.translate(_DIGITS), 32)
+
+
+def known_numbers(ids: Iterable[QueueId]) -> list[int]:
+    """Return the row numbers of ids. Text that is not an id is left out."""
+    numbers = []
+    for id in ids:
+        try:
+            numbers.append(to_number(id))
+        except ValueError:
+            continue
+    return numbers
 
 
 def prefix_range(prefix: str) -> tuple[int, int] | None:

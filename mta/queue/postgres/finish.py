@@ -9,11 +9,13 @@ from mta.queue.sql.statements import read_statements
 
 
 @dataclass(frozen=True, slots=True)
-class _Statements:
+class FinishStatements:
+    """The statements, a field for each in finish.sql. A name that only one of the two has is an error at import."""
+
     finish: str
 
 
-_SQL = read_statements(_Statements, (files("queue_schema") / "postgres" / "finish.sql").read_text("utf-8"))
+_SQL = read_statements(FinishStatements, (files("queue_schema") / "postgres" / "finish.sql").read_text("utf-8"))
 
 
 def finish(change: QueueChange, numbers: Sequence[int], now: float) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from mta.message.body import Body
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
 from mta.queue.ids import to_id, to_number
-from mta.queue.interface import AttemptRecord, Claim, NewMail, Pending, QueueId, RecipientState, Status, Verdict
+from mta.queue.interface import AttemptRecord, Claim, NewMail, Pending, RecipientState, Status, Verdict
 from mta.smtp.address import Address
 
 T = TypeVar("T")
@@ -159,14 +159,3 @@ def read_state(due: float | None, row: Sequence[Any], made: tuple[AttemptRecord,
 def ids_json(numbers: Iterable[int]) -> str:
     """Return row numbers as a JSON array, which a statement takes as one value."""
     return f"[{','.join(map(str, numbers))}]"
-
-
-def known_numbers(ids: Iterable[QueueId]) -> list[int]:
-    """Return the row numbers of ids. Text that is not an id is left out."""
-    numbers = []
-    for id in ids:
-        try:
-            numbers.append(to_number(id))
-        except ValueError:
-            continue
-    return numbers

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from mta.message.outcome import Failed
 from mta.queue.entries import Action, QueueId
 from mta.queue.errors import hold_of_one_recipient
-from mta.queue.ids import to_id
+from mta.queue.ids import known_numbers, to_id
 from mta.queue.interface import MakeReports, Verdict
 from mta.queue.search.matching import plain
 from mta.queue.sqlite.ledger import LedgerDelta
-from mta.queue.sqlite.rows import ids_json, known_numbers, storable
+from mta.queue.sqlite.rows import ids_json, storable
 from mta.queue.sqlite.statements import SQL
 from mta.queue.sqlite.tables import Tables
 

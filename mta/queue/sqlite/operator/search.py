@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mta.queue.entries import Query
-from mta.queue.ids import first_number, prefix_range, to_number
+from mta.queue.ids import first_number, known_numbers, prefix_range, to_number
 from mta.queue.search.conditions import Conditions, State
 from mta.queue.search.matching import LOWER, NULL_SENDER
-from mta.queue.sqlite.rows import ids_json, known_numbers
+from mta.queue.sqlite.rows import ids_json
 
 _ESCAPED = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_", "*": "%"})
 _LIKE = r"LIKE ? ESCAPE '\'"
