@@ -4,7 +4,6 @@ RELAY_KILLS sets the number of cycles, RELAY_SEED the moments of the kills: a fa
 `make kills CYCLES=300` is the long form.
 """
 
-import json
 import os
 import random
 import signal
@@ -12,7 +11,7 @@ from collections import Counter
 
 from harness.waiting import until
 from tests.length import choose
-from tests.survival.kills import REFUSED, STAYS, Books, Lines, Load, put_off, tokens
+from tests.survival.kills import REFUSED, STAYS, Lines, Load, assert_the_books_agree, put_off, tokens
 from tests.survival.kills_queue import ledger, marked
 from tests.survival.kills_workers import a_workers_process
 
@@ -93,24 +92,6 @@ class Killer:
     def waiting(entry, name=""):
         waits = [state["address"] for state in entry["recipients"] if state["status"] == "waiting"]
         return {address for address in waits if address.startswith(name)}
-
-
-def assert_the_books_agree(relay, books: Books, removed, owed):
-    """Compare the ledger with the mail that arrived: every recipient has exactly one end, and each is counted once."""
-    done = relay.tool("queue", "summary", "--json")
-    counted = json.loads(done.stdout)["ledger"]
-    arrived, failed, reports = set(books.arrived), set(books.failed), set(books.reports)
-    assert owed - arrived - failed - removed == set()
-    assert not arrived & failed
-    assert not (arrived | failed) & removed
-    assert counted == {
-        "accepted": len(arrived) + len(failed) + len(removed) + len(reports),
-        "delivered": len(arrived) + len(reports),
-        "failed": len(failed),
-        "removed": len(removed),
-        "waiting": 0,
-        "missing": 0,
-    }
 
 
 def test_every_accepted_message_arrives_though_the_daemon_is_killed_again_and_again(world, capsys):

@@ -137,6 +137,24 @@ class Books:
         return Counter({address: count - 1 for address, count in twice if count > 1})
 
 
+def assert_the_books_agree(relay: Daemon, books: Books, removed: set[str], owed: set[str]) -> None:
+    """Compare the ledger with the mail that arrived: every recipient has exactly one end, and each is counted once."""
+    done = relay.tool("queue", "summary", "--json")
+    counted = json.loads(done.stdout)["ledger"]
+    arrived, failed, reports = set(books.arrived), set(books.failed), set(books.reports)
+    assert owed - arrived - failed - removed == set()
+    assert not arrived & failed
+    assert not (arrived | failed) & removed
+    assert counted == {
+        "accepted": len(arrived) + len(failed) + len(removed) + len(reports),
+        "delivered": len(arrived) + len(reports),
+        "failed": len(failed),
+        "removed": len(removed),
+        "waiting": 0,
+        "missing": 0,
+    }
+
+
 def _whole(message: Message) -> bool:
     token = message.sender.partition("@")[0]
     return message.without_trace in (mail(token, SMALL), mail(token, LARGE))
