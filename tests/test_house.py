@@ -356,7 +356,8 @@ MAY_IMPORT = {
     },
     "mta.queue": {"mta.message", "mta.queue.search"},
     "mta.queue.search": {"mta.queue.entries", "mta.queue.ids"},
-    "mta.queue.disk": {"mta.queue.interface", "mta.queue.errors"},
+    "mta.queue.sql": {"mta.message", "mta.queue.ids", "mta.queue.interface", "mta.smtp.address"},
+    "mta.queue.disk": {"mta.message", "mta.queue.interface", "mta.queue.errors"},
     "mta.queue.sqlite.operator": {
         "mta.smtp.address",
         "mta.message.outcome",
@@ -371,6 +372,7 @@ MAY_IMPORT = {
         "mta.queue.sqlite.schema",
         "mta.queue.sqlite.statements",
         "mta.queue.sqlite.tables",
+        "mta.queue.sql",
     },
     "mta.queue.sqlite": {
         "mta.blocking",
@@ -385,7 +387,6 @@ MAY_IMPORT = {
         "mta.queue.search",
         "mta.queue.sqlite.operator",
     },
-    "mta.queue.sql": set(),
     "mta.queue.postgres": {"mta.queue.interface", "mta.queue.sql"},
     "mta.queue.postgres.membership": {"mta.queue.interface", "mta.queue.postgres.session", "mta.queue.sql"},
     "mta.queue.postgres.operator": {

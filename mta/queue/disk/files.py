@@ -36,6 +36,12 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove(path: Path) -> None:
+    """Remove a file. A failure is ignored, because the next start finds the file and removes it."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
 def rewrite_in_place(path: Path) -> None:
     """Write the octets of a file over themselves and sync them; do nothing if it is missing. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):

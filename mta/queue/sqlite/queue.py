@@ -13,6 +13,7 @@ from mta.message.body import MAX_MEMORY_BODY, Body, FileBody
 from mta.queue.disk.files import BODIES, fsync_path
 from mta.queue.disk.queue_dir import FILE_NAME, Lock, check_contents, prepare
 from mta.queue.disk.space import RESERVE
+from mta.queue.disk.writer import Writer
 from mta.queue.errors import as_queue_error
 from mta.queue.interface import (
     Action,
@@ -33,7 +34,8 @@ from mta.queue.interface import (
 )
 from mta.queue.search.conditions import Conditions
 from mta.queue.sql.commit_delay import BACKGROUND, DELIVERY, CallLater
-from mta.queue.sqlite.bodies import Bodies, Writer
+from mta.queue.sql.due import Candidate, Selection, select_due
+from mta.queue.sqlite.bodies import Bodies
 from mta.queue.sqlite.body_files import BodyFiles
 from mta.queue.sqlite.group_commit import GroupCommit, Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
@@ -42,14 +44,11 @@ from mta.queue.sqlite.reader import Reader, reusable
 from mta.queue.sqlite.recovery import Recovery, make_all_due, take_over
 from mta.queue.sqlite.schema import open_file
 from mta.queue.sqlite.tables import (
-    Candidate,
-    Selection,
     Tables,
     defer,
     due_messages,
     forget,
     release_deferred,
-    select_due,
 )
 from mta.queue.sqlite.wal import preallocate
 

@@ -9,45 +9,18 @@ every row, which beside a busy reactor thread could take seconds. The history co
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 
 from mta.message.body import Body, FileBody, MemoryBody
 from mta.message.outcome import Delivered, Discarded
 from mta.queue.entries import FIRST_ATTEMPTS, LAST_ATTEMPTS
 from mta.queue.ids import to_id, to_number
-from mta.queue.interface import (
-    MAX_DUE_RECIPIENTS,
-    AttemptRecord,
-    Claim,
-    DeferralFilter,
-    DueMessage,
-    NewMail,
-    QueueId,
-    Settlement,
-    Verdict,
-)
+from mta.queue.interface import MAX_DUE_RECIPIENTS, AttemptRecord, Claim, NewMail, QueueId, Settlement, Verdict
+from mta.queue.sql.due import CLAIM_BYTES, LOOKED_AT, LOOKED_AT_WHOLE, Candidate, read_candidate
+from mta.queue.sql.values import Row, pending_of, read_claim
 from mta.queue.sqlite.group_commit import Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
-from mta.queue.sqlite.rows import (
-    Row,
-    attempt_row,
-    ids_json,
-    message_row,
-    pending_of,
-    read_claim,
-    read_due_envelope,
-    recipient_row,
-    verdict_row,
-)
+from mta.queue.sqlite.rows import attempt_row, ids_json, message_row, recipient_row, verdict_row
 from mta.queue.sqlite.statements import SQL
-
-#: Octets of bodies in rows at which a claim ends.
-CLAIM_BYTES = 16 * 1024 * 1024
-#: Messages that a claim with a filter looks at, which bounds how long it occupies the two threads.
-LOOKED_AT = 500
-#: The same if the filter asks for envelopes.
-LOOKED_AT_WHOLE = 100
 
 
 class Tables:
@@ -224,42 +197,14 @@ def _ends(claim: Claim, verdicts: Sequence[Verdict]) -> bool:
     return final.issuperset(pending.index for pending in claim.pending)
 
 
-# Row number, and the message for the filter; None for a message whose lease ran out, or of which a recipient is to go
-# another way: these must be claimed.
-Candidate = tuple[int, DueMessage | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The row numbers to claim, and pairs of a row number and its later due time."""
-
-    claim: Sequence[int]
-    deferred: Sequence[tuple[int, float]]
-
-
 def due_messages(connection: sqlite3.Connection, now: float, *, with_envelopes: bool = False) -> list[Candidate]:
     """Return the messages that are due, longest due first. Raises sqlite3.Error."""
     if with_envelopes:
         parameters = (now, LOOKED_AT_WHOLE, MAX_DUE_RECIPIENTS)
         (found,) = connection.execute(SQL.due_envelopes, parameters).fetchone()
-        return [_whole_candidate(*row) for row in json.loads(found)]
+        return [read_candidate(*row) for row in json.loads(found)]
     (found,) = connection.execute(SQL.due_messages, (now, LOOKED_AT)).fetchone()
-    return [_candidate(*row) for row in json.loads(found)]
-
-
-def select_due(due: Sequence[Candidate], limit: int, deferral_filter: DeferralFilter) -> Selection:
-    """Divide due messages into those to claim, at most `limit`, and those that the filter defers."""
-    claim: list[int] = []
-    deferred: list[tuple[int, float]] = []
-    for number, message in due:
-        until = None if message is None else deferral_filter.until(message)
-        if until is not None:
-            deferred.append((number, until))
-        elif len(claim) < limit:
-            claim.append(number)
-        else:
-            break
-    return Selection(claim, deferred)
+    return [read_candidate(*row) for row in json.loads(found)]
 
 
 def defer(connection: sqlite3.Connection, deferred: Sequence[tuple[int, float]], now: float) -> None:
@@ -271,27 +216,6 @@ def defer(connection: sqlite3.Connection, deferred: Sequence[tuple[int, float]],
 def release_deferred(connection: sqlite3.Connection, due: float, now: float, limit: int) -> int:
     """Make up to `limit` messages due now that were to be due at `due`; return their number. Raises sqlite3.Error."""
     return connection.execute(SQL.release_deferred, (due, now, limit)).rowcount
-
-
-def _candidate(number: int, leased: int, created: float, delay_reported: int, domains: str | None) -> Candidate:
-    if leased or domains is None:
-        return number, None
-    return number, DueMessage(created, bool(delay_reported), _domains(domains), None, number)
-
-
-def _whole_candidate(
-    number: int, leased: int, created: float, delay_reported: int, domains: str | None, *parts: str | None
-) -> Candidate:
-    if leased or domains is None:
-        return number, None
-    envelope = read_due_envelope(parts)
-    return number, DueMessage(created, bool(delay_reported), _domains(domains), envelope, number)
-
-
-@lru_cache(maxsize=4096)
-def _domains(text: str) -> tuple[str, ...]:
-    """Return the domains of a JSON array. It is cached, because most messages have one domain that many others have."""
-    return tuple(json.loads(text))
 
 
 def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:

@@ -14,8 +14,8 @@ from mta.delivery.settle_retry import defer_lost_bodies
 from mta.message.body import MAX_MEMORY_BODY, Body, FileBody, head
 from mta.message.envelope import Notify, Recipient
 from mta.message.outcome import Delivered, TryLater
+from mta.queue.disk.writer import Writer
 from mta.queue.interface import NewMail, Pending, QueueId
-from mta.queue.sqlite.bodies import Writer
 from mta.smtp.address import parse_address
 
 ALIAS = parse_address("all@here.test")

@@ -18,10 +18,10 @@ from mta.delivery.local.interface import Expanded
 from mta.delivery.local.local import LocalMail
 from mta.message.body import MemoryBody
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.queue.disk.writer import Writer
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, QueueFull
 from mta.queue.memory import MemoryQueue
-from mta.queue.sqlite.bodies import Writer
 from mta.routing.route import Plan
 from mta.smtp.address import parse_address
 

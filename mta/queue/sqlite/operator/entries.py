@@ -8,8 +8,9 @@ from operator import itemgetter
 
 from mta.queue.entries import AGE_BOUNDS, AttemptRecord, DomainShape, Entry, Query, QueueId
 from mta.queue.ids import to_id
+from mta.queue.sql.values import Row, read_state
 from mta.queue.sqlite.operator.search import search
-from mta.queue.sqlite.rows import Row, ids_json, read_state
+from mta.queue.sqlite.rows import ids_json
 from mta.queue.sqlite.statements import SQL
 from mta.smtp.address import Address
 

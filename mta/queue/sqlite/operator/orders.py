@@ -9,8 +9,9 @@ from mta.queue.errors import hold_of_one_recipient
 from mta.queue.ids import known_numbers, to_id
 from mta.queue.interface import MakeReports, Verdict
 from mta.queue.search.matching import plain
+from mta.queue.sql.values import storable
 from mta.queue.sqlite.ledger import LedgerDelta
-from mta.queue.sqlite.rows import ids_json, storable
+from mta.queue.sqlite.rows import ids_json
 from mta.queue.sqlite.statements import SQL
 from mta.queue.sqlite.tables import Tables
 

@@ -1,7 +1,7 @@
 """The selection of due messages by a deferral filter."""
 
 from mta.queue.interface import DeferralFilter, DueMessage
-from mta.queue.sqlite.tables import select_due
+from mta.queue.sql.due import select_due
 
 
 def due_message(domain: str) -> DueMessage:
