@@ -24,6 +24,7 @@ from mta.daemon.parts.lookups import store_lookup, trust_lookup
 from mta.daemon.parts.metrics import RelayFigures, dns_observer, relay_figures
 from mta.daemon.parts.rates import OwnRates
 from mta.daemon.periodic import PeriodicService
+from mta.daemon.queues.relay_queue import RelayQueue
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.local.aliases import AliasesFile
@@ -56,7 +57,6 @@ from mta.inbound.trust import Addresses, HostAddresses, TrustedClients
 from mta.message.envelope import Envelope
 from mta.oauth.grants import Grant
 from mta.queue.interface import Action, QueueId
-from mta.queue.sqlite.queue import SqliteQueue
 from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
 from mta.rate_counts import RateCounts
 from mta.retry_schedule import RetryTerms
@@ -94,7 +94,7 @@ class RelayParts:
     state: OwnState
 
 
-def wire_up(context: RelayContext, queue: SqliteQueue) -> RelayParts:
+def wire_up(context: RelayContext, queue: RelayQueue) -> RelayParts:
     """Build a relay around an open queue: the look-ups, then delivery, then the listener. Start none of it."""
     settings, event_log, clock = context.settings, context.event_log, context.reactor
     looked_up = dns_observer(context.counters)
@@ -166,7 +166,7 @@ def _event_stream(context: RelayContext, target: EventsTarget, resolver: DnsReso
 
 
 def _intake(
-    context: RelayContext, queue: SqliteQueue, delivery: DeliveryService, limits: InboundLimits, local: LocalMail
+    context: RelayContext, queue: RelayQueue, delivery: DeliveryService, limits: InboundLimits, local: LocalMail
 ) -> Intake:
     settings = context.settings
     return Intake(
@@ -195,7 +195,7 @@ def _rule_hosts(
     return hosts
 
 
-def _local_mail(context: RelayContext, queue: SqliteQueue, aliases: AliasesFile | None) -> LocalMail:
+def _local_mail(context: RelayContext, queue: RelayQueue, aliases: AliasesFile | None) -> LocalMail:
     settings, forwarding = context.settings, None
     if aliases is not None:
         forwarding = Forwarding(
@@ -215,7 +215,7 @@ def _admin_socket(context: RelayContext, state: RelayState) -> IService:
 
 
 def _own_state(
-    context: RelayContext, queue: SqliteQueue, delivery: DeliveryService, tokens: "TokenSource | None"
+    context: RelayContext, queue: RelayQueue, delivery: DeliveryService, tokens: "TokenSource | None"
 ) -> OwnState:
     """Return the relay as an operator asks and orders it."""
     event_log = context.event_log
@@ -244,7 +244,7 @@ def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant, tr
 
 def _connector(
     context: RelayContext,
-    queue: SqliteQueue,
+    queue: RelayQueue,
     resolver: DnsResolver,
     trust_store: TrustStore,
     tokens: "TokenSource | None",
@@ -275,7 +275,7 @@ def _notice_clear_text(context: RelayContext, notices: ClearTextNotices, route: 
         context.event_log.notice(text)
 
 
-def _settler(context: RelayContext, queue: SqliteQueue, delivery_context: DeliveryContext) -> Settler:
+def _settler(context: RelayContext, queue: RelayQueue, delivery_context: DeliveryContext) -> Settler:
     retry = RetryPolicy(RetryTerms(context.settings.retry_schedule), context.rules)
     settings = context.settings
     reporter = DsnReporter(settings.mailname, context.ids, retry, postmaster=settings.postmaster)
@@ -311,7 +311,7 @@ def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterab
     return was_delivered_here
 
 
-def _periodic_services(context: RelayContext, queue: SqliteQueue, delivery: DeliveryService) -> Iterator[IService]:
+def _periodic_services(context: RelayContext, queue: RelayQueue, delivery: DeliveryService) -> Iterator[IService]:
     event_log, clock = context.event_log, context.reactor
     history = HistoryKeeper(queue, context.settings.history_days, wall_clock=time.time, trouble=event_log.trouble)
     space = SpaceKeeper(queue, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)

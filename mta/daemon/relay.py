@@ -4,6 +4,7 @@ It is the whole daemon, or one of its workers. Its sockets are bound already.
 """
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +22,12 @@ from mta.daemon.malloc_trim import HeapTrimmer
 from mta.daemon.parts.admin import OwnState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.periodic import PeriodicService
+from mta.daemon.queues.choosing import open_relay_queue
 from mta.dkim.keyring import Keyring, Notice, open_keyring
 from mta.event_log.log import EventLog
 from mta.inbound.sockets.ports import listen
-from mta.queue.disk.queue_dir import FILE_NAME
 from mta.queue.disk.threads import Threads
 from mta.queue.interface import QueueError, Summary
-from mta.queue.sqlite.group_commit import Step, no_step
-from mta.queue.sqlite.queue import open_queue
-from mta.queue.sqlite.recovery import Recovery
-from mta.queue.sqlite.wal import INTERVAL as WAL_INTERVAL
-from mta.queue.sqlite.wal import WAL_OCTETS, WalMonitor
 from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.server import ServerCertificate
 from mta.users.users import Users
@@ -57,32 +53,20 @@ class Relay(MultiService):
         context = self._context
         self._threads = Threads(context.reactor)
         try:
-            self._queue = open_queue(
-                context.home,
-                run=self._threads,
-                now=time.time(),
-                retry_all=True,
-                call_later=context.reactor.callLater,
-                wal_octets=WAL_OCTETS,
-                step=_step(context),
-            )
+            opened = open_relay_queue(context, self._threads)
         except QueueError:
             self._threads.stop()
             raise
-        _log_recovery(context.event_log, self._queue.recovery)
-        if self._queue.recovery.possible_duplicates:
-            self._queue.clear_reported_marks().addErrback(_log_not_noted)
-        parts = wire_up(context, self._queue)
+        self._queue = opened.queue
+        parts = wire_up(replace(context, ids=opened.ids), self._queue)
         self._reloads = parts.reloads
         self._factory = parts.factory
         self._close_parts = parts.close
         self._figures = parts.figures
         #: The relay as an operator asks and orders it; set by `startService`.
         self.state: OwnState = parts.state
-        for service in parts.services:
+        for service in (*parts.services, *opened.services):
             service.setServiceParent(self)
-        wal = WalMonitor(context.home / FILE_NAME, self._threads, trouble=context.event_log.trouble)
-        PeriodicService(wal.look, WAL_INTERVAL, context.reactor).setServiceParent(self)
         PeriodicService(HeapTrimmer().trim, TRIM_INTERVAL, context.reactor).setServiceParent(self)
         super().startService()
         self._listen()
@@ -162,15 +146,6 @@ def read_users(settings: Settings, reactor: Any, notice: Notice) -> Users | None
     )
 
 
-def _step(context: RelayContext) -> Step:
-    """Return the callable that the queue tells its steps, which measures commits if there are counters."""
-    if context.counters is None:
-        return no_step
-    from mta.metrics.counters import CommitTimer  # noqa: PLC0415
-
-    return CommitTimer(context.counters, time.monotonic)
-
-
 def _messages(summary: Summary) -> int:
     return summary.messages
 
@@ -178,16 +153,3 @@ def _messages(summary: Summary) -> int:
 def _not_counted(failure: Failure) -> int:
     _log.failure("no summary", failure)
     return 0
-
-
-def _log_not_noted(failure: Failure) -> None:
-    _log.warn("possible duplicates are logged again at the next start: {why}", why=failure.getErrorMessage())
-
-
-def _log_recovery(event_log: EventLog, recovery: Recovery) -> None:
-    if recovery.leases or recovery.strays or recovery.possible_duplicates:
-        event_log.recovered(recovery.leases, recovery.strays)
-    for id in recovery.missing:
-        event_log.trouble("the file with the body of this message is gone: it cannot be delivered", id)
-    for id, address in recovery.possible_duplicates:
-        event_log.possible_duplicate(id, address)

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from mta.metrics.counters import Counters
     from mta.metrics.health import Answers
     from mta.metrics.metric import Samples
-    from mta.metrics.queue_figures import QueueFigures
+    from mta.metrics.queue_figures import CountedQueue, QueueFigures
     from mta.oauth.token_source import TokenSource
-    from mta.queue.sqlite.queue import SqliteQueue
 
 _DNS_RESULTS: dict[type, str] = {Found: "found", NoSuchName: "no_such_name", NoData: "no_data"}
 _SETTING = "METRICS_LISTEN"
@@ -158,7 +157,7 @@ def dns_observer(counters: "Counters | None") -> LookedUp | None:
 
 def relay_figures(
     context: "RelayContext",
-    queue: "SqliteQueue",
+    queue: "CountedQueue",
     listener: "SmtpServerFactory",
     delivery: "DeliveryService",
     tokens: "TokenSource | None",
