@@ -48,7 +48,8 @@ WITH mark AS (
     UPDATE message
     SET node = NULL, token = token + 1, due = extract(epoch FROM clock_timestamp()),
         doubt = CASE WHEN mine.ranges IS NULL THEN message.doubt
-                     ELSE (coalesce(message.doubt::jsonb, '[]') || mine.ranges)::text END
+                     ELSE jsonb_build_object(message.id, coalesce(message.doubt::jsonb -> message.id::text, '[]')
+                                                         || mine.ranges)::text END
     FROM mine WHERE message.id = mine.id AND message.node = %(node)s RETURNING 1
 )
 SELECT count(*) FROM given;
@@ -58,3 +59,79 @@ UPDATE lane SET buried = true, sending = '{}' WHERE node = %(node)s;
 
 -- name: bury_node
 UPDATE node SET buried = true, alive_until = clock_timestamp() WHERE id = %(node)s;
+
+-- A sign of life need not be durable: the others judge it by the database at hand, and one that a failover lost is
+-- followed by the next.
+
+-- name: beat
+WITH mine AS (
+    UPDATE node SET alive_until = clock_timestamp() + %(lease)s * interval '1 s'
+    WHERE id = %(node)s AND NOT buried RETURNING 1
+)
+SELECT (SELECT count(*) FROM mine) = 1,
+       count(*) FILTER (WHERE alive_until >= clock_timestamp() AND isfinite(alive_until)),
+       count(*) FILTER (WHERE alive_until < clock_timestamp()),
+       extract(epoch FROM clock_timestamp())::double precision,
+       set_config('synchronous_commit', 'off', true)
+FROM node WHERE NOT buried AND id <> %(node)s;
+
+-- name: take_chore
+UPDATE chore SET next = clock_timestamp() + %(interval)s * interval '1 s'
+WHERE name = %(name)s AND next <= clock_timestamp() RETURNING 1;
+
+-- A relay that finds itself buried may still add a message whose chunks it stored before, as a new node.
+
+-- name: sweep_chunks
+WITH stray AS (
+    SELECT message_id, n FROM chunk
+    WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.id = chunk.message_id)
+    AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = chunk.node
+                    AND (NOT buried OR alive_until > clock_timestamp() - %(age)s * interval '1 s'))
+    LIMIT %(limit)s
+), swept AS (
+    DELETE FROM chunk USING stray WHERE chunk.message_id = stray.message_id AND chunk.n = stray.n RETURNING 1
+)
+SELECT count(*) FROM swept;
+
+-- The newest node stays, because the next tag is counted from its own. Counts of its lanes go to the operators' lane.
+
+-- name: fold_nodes
+WITH old AS (
+    SELECT id FROM node
+    WHERE buried AND id <> 0 AND alive_until < clock_timestamp() - %(age)s * interval '1 s'
+    AND id < (SELECT max(id) FROM node)
+    ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), lanes AS (
+    DELETE FROM lane USING old WHERE lane.node = old.id RETURNING accepted, delivered, failed, removed
+), counts AS (
+    SELECT coalesce(sum(accepted), 0)::bigint AS accepted, coalesce(sum(delivered), 0)::bigint AS delivered,
+           coalesce(sum(failed), 0)::bigint AS failed, coalesce(sum(removed), 0)::bigint AS removed
+    FROM lanes
+), folded AS (
+    UPDATE lane SET accepted = lane.accepted + counts.accepted, delivered = lane.delivered + counts.delivered,
+                    failed = lane.failed + counts.failed, removed = lane.removed + counts.removed
+    FROM counts WHERE lane.node = 0 AND lane.n = 0
+), dropped AS (
+    DELETE FROM node USING old WHERE node.id = old.id RETURNING 1
+)
+SELECT count(*) FROM dropped;
+
+-- Of sessions of other users the start of the transaction is shown only to members of pg_read_all_stats.
+
+-- name: oldest_transaction
+SELECT name, extract(epoch FROM begun)::double precision, extract(epoch FROM clock_timestamp() - begun)::double precision
+FROM (
+    SELECT format('of %%s (process %%s)', coalesce(nullif(application_name, ''), usename), pid) AS name,
+           xact_start AS begun
+    FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+    UNION ALL
+    SELECT format('prepared as %%s', gid), prepared FROM pg_prepared_xacts WHERE database = current_database()
+) AS running
+WHERE begun < clock_timestamp() - %(age)s * interval '1 s'
+ORDER BY begun LIMIT 1;
+
+-- name: listen
+LISTEN smtprelay;
+
+-- name: notify
+SELECT pg_notify('smtprelay', %(text)s);

@@ -21,6 +21,13 @@ class MembershipStatements:
     give_back: str
     bury_lanes: str
     bury_node: str
+    beat: str
+    take_chore: str
+    sweep_chunks: str
+    fold_nodes: str
+    oldest_transaction: str
+    listen: str
+    notify: str
 
 
 SQL = read_statements(MembershipStatements, (files("queue_schema") / "postgres" / "membership.sql").read_text("utf-8"))

@@ -1,6 +1,5 @@
 """A dead node's mail is given to the others, with the marks of its copies in flight, and the node is fenced off."""
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +7,7 @@ import pytest
 
 from mta.queue.postgres.membership.burial import Burial, bury, bury_own, dead_nodes
 from mta.queue.postgres.membership.node import Node
+from mta.queue.sql.marks import read_marks
 from tests.queue.postgres.membership.shared_queue import SharedQueue
 
 _SET_MARKS = "UPDATE lane SET sending = %(sending)s WHERE node = %(id)s AND n = %(n)s"
@@ -60,12 +60,12 @@ def test_marks_of_messages_that_it_still_had_are_kept_as_doubt(shared: SharedQue
     shared.add(1, dead)
     shared.add(2, mine)
     shared.add(3, dead)
-    shared.add(4, dead, doubt="[[5,5]]")
-    shared.add(5, dead, doubt="[[6,7]]")
+    shared.add(4, dead, doubt='{"4":[[5,5]]}')
+    shared.add(5, dead, doubt='{"5":[[6,7]]}')
     bury(shared.session(), dead.id, by=mine.id)
     doubts = [shared.message(id, "doubt")[0] for id in (1, 2, 3, 4, 5)]
-    read = [doubt and sorted(json.loads(doubt)) for doubt in doubts]
-    assert read == [[[0, 0], [2, 3]], None, None, [[0, 0], [5, 5]], [[6, 7]]]
+    read = [doubt and read_marks(doubt) for doubt in doubts]
+    assert read == [{1: {0, 2, 3}}, None, None, {4: {0, 5}}, {5: {6, 7}}]
     assert shared.rows("SELECT DISTINCT sending FROM lane") == [("{}",)]
 
 
@@ -109,7 +109,7 @@ def test_a_burial_waits_for_a_batch_of_the_node_and_sees_its_changes(shared: Sha
         burial = burying.result()
     assert burial is not None
     assert burial.messages == 1
-    assert shared.message(1, "node, doubt") == (None, "[[0, 0]]")
+    assert shared.message(1, "node, doubt") == (None, '{"1": [[0, 0]]}')
 
 
 def test_of_several_nodes_that_bury_at_once_one_does_it(shared: SharedQueue, dead: Node):
