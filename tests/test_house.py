@@ -388,7 +388,12 @@ MAY_IMPORT = {
         "mta.queue.sqlite.operator",
     },
     "mta.queue.postgres": {"mta.queue.interface", "mta.queue.sql"},
-    "mta.queue.postgres.membership": {"mta.queue.interface", "mta.queue.postgres.session", "mta.queue.sql"},
+    "mta.queue.postgres.membership": {
+        "mta.blocking",
+        "mta.queue.interface",
+        "mta.queue.postgres.session",
+        "mta.queue.sql",
+    },
     "mta.queue.postgres.operator": {
         "mta.queue.entries",
         "mta.queue.errors",

@@ -9,6 +9,7 @@ import psycopg
 from mta.queue.postgres.membership.node import Node, join
 from mta.queue.postgres.session import DatabaseSession, Row
 from mta.queue.postgres.url import read_server
+from tests.queue.postgres.cluster import shared_cluster
 
 _MESSAGE = """
 INSERT INTO message (id, created, size, chunks, client, helo, protocol, body_type, smtputf8, login, message_id, subject,
@@ -55,6 +56,21 @@ class SharedQueue:
         """Return columns of a message."""
         (row,) = self.rows(f"SELECT {columns} FROM message WHERE id = %(id)s", id=id)
         return row
+
+    def refuse(self) -> None:
+        """Have the server end all connections to the database, and make no new ones."""
+        self._allow_connections(False)
+        end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{}'"
+        shared_cluster().execute(end.format(self.parameters["dbname"]))
+
+    def accept(self) -> None:
+        """Have the server make connections again."""
+        self._allow_connections(True)
+        # Its own session has not noticed yet.
+        self._own.close()
+
+    def _allow_connections(self, allowed: bool) -> None:
+        shared_cluster().execute(f"ALTER DATABASE {self.parameters['dbname']} ALLOW_CONNECTIONS {allowed}")
 
     def close(self) -> None:
         """Close all sessions."""
