@@ -1,4 +1,4 @@
-"""The meaning of an operator's conditions, checked on a message; `mta.queue.sqlite.search` has the same as SQL.
+"""The meaning of an operator's conditions, checked on a message; `mta.queue.sql.conditions` has the same as SQL.
 
 Only ASCII letters match in either case, because SQLite knows no others.
 """

@@ -10,14 +10,13 @@ from typing import Any
 from mta.message.body import Body
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
 from mta.queue.ids import to_id
-from mta.queue.interface import AttemptRecord, Claim, Pending, RecipientState, Status
+from mta.queue.interface import Claim, Pending
 from mta.smtp.address import Address
 
 Row = tuple[Any, ...]
 
 _BODY_TYPES = {kind.value: kind for kind in BodyType}
 _RETS: dict[str | None, Ret | None] = {kind.value: kind for kind in Ret} | {None: None}
-_STATUSES = {status.value: status for status in Status}
 
 
 def storable(text: str) -> str:
@@ -63,13 +62,3 @@ def read_due_envelope(row: Sequence[Any]) -> Envelope | None:
     sender = None if local is None else Address(local, domain)
     addresses = (Recipient(Address(*parts)) for parts in json.loads(recipients))
     return Envelope(sender, tuple(addresses), Origin(client, helo, protocol, login))
-
-
-def read_state(due: float | None, row: Sequence[Any], made: tuple[AttemptRecord, ...] = ()) -> RecipientState:
-    """Return a recipient for an operator, from the last nine columns of `entries`, and the attempts `made` for it."""
-    local, domain, status, attempts, reply, host, finished, signed_by, way = row
-    status = _STATUSES[status]
-    waits = status is Status.WAITING
-    due, way = (due, way or "") if waits else (None, "")
-    address = str(Address(local, domain))
-    return RecipientState(address, status, attempts, due, reply, host, finished, signed_by or "", made, way)

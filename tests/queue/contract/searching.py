@@ -33,7 +33,7 @@ CONDITIONS = {
     "sender": ["alice@example.org", "*@SHOP.test", "<>", "alice", "*"],
     "recipient": ["bob@example.test", "*@other.test", "a b@example.test", "*\\*", "postmaster"],
     "domain": ["example.test", "*.test", "example"],
-    "subject": ["invoice", "100%", "in_oice", "für*1", "\\"],
+    "subject": ["invoice", "100%", "in_oice", "für*1", "FÜR", "\\"],
     "message_id": ["m-1@shop.test", "m-*", "m-"],
     "client": ["192.0.2.7", "192.*", "10.*"],
     "login": ["alice", "ALICE", "bob"],
@@ -42,7 +42,7 @@ CONDITIONS = {
     "states": [(state,) for state in State] + [(State.WAITING, State.HELD), (State.HELD, State.FAILED)],
     "since": [NOW, NOW + HOUR, NOW + 2.5 * HOUR],
     "until": [NOW, NOW + HOUR, NOW + 2.5 * HOUR],
-    "larger": [0, 10, 1_000_000],
+    "larger": [0, 10, 1_000_000, 1 << 70],
 }
 
 
