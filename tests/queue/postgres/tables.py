@@ -40,11 +40,11 @@ class Tables:
 
     def __init__(self, case: Any) -> None:
         """`case.addCleanup` drops the database."""
-        self._parameters = read_server(database(case)).connection_parameters()
-        with psycopg.connect(**self._parameters) as connection:
+        self.parameters = read_server(database(case)).connection_parameters()
+        with psycopg.connect(**self.parameters) as connection:
             connection.execute(_SCHEMA)
         self.look = psycopg.connect(
-            **self._parameters, autocommit=True, row_factory=dict_row, options="-c search_path=smtprelay"
+            **self.parameters, autocommit=True, row_factory=dict_row, options="-c search_path=smtprelay"
         )
         case.addCleanup(self.look.close)
         self._case = case
@@ -52,7 +52,7 @@ class Tables:
 
     def new_session(self, *, changes: bool = True) -> DatabaseSession:
         """Return another session, which is closed with the test."""
-        session = DatabaseSession(self._parameters, changes=changes)
+        session = DatabaseSession(self.parameters, changes=changes)
         self._case.addCleanup(session.close)
         return session
 
