@@ -5,12 +5,10 @@ durable as the relay demands (`fsync` is on) and yet fast, because its files are
 """
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -21,6 +19,7 @@ import psycopg
 from psycopg import sql
 
 from harness.processes import Child, free_port
+from harness.user_directory import UserDirectory
 from harness.waiting import until
 
 #: The superuser, and the role that owns the databases and has no other rights.
@@ -45,19 +44,6 @@ host replication all 127.0.0.1/32 trust
 """
 
 _DEBIAN = Path("/usr/lib/postgresql")
-_MEMORY = "/dev/shm"
-_ROOM = 2 * 1024**3
-
-# `cat` ends when the process that started it closes the pipe, or ends. The processes of a server work in its directory.
-# A server that is killed leaves a few octets of System V shared memory, whose number is in its file.
-_WATCHER = """
-cat > /dev/null
-find /proc -mindepth 2 -maxdepth 2 -name cwd -lname "$1/*" | while IFS=/ read -r _ _ process _; do
-    kill -9 "$process"
-done
-memory=$(sed -n '7s/.* //p' "$1/data/postmaster.pid") && [ -n "$memory" ] && ipcrm -m "$memory"
-rm -rf "$1"
-"""
 
 
 class NoPostgresError(Exception):
@@ -74,22 +60,6 @@ def programs() -> Path:
         if (initdb.parent / "postgres").exists():
             return initdb.parent
     raise NoPostgresError("PostgreSQL is missing: install Debian's package postgresql")
-
-
-def _ordinary_user() -> pwd.struct_passwd:
-    """Return the user that the server runs as: the present one, unless that is root."""
-    if os.geteuid() != 0:
-        return pwd.getpwuid(os.geteuid())
-    with suppress(KeyError):
-        return pwd.getpwnam("postgres")
-    return pwd.getpwnam("nobody")
-
-
-def _as_user(user: pwd.struct_passwd) -> list[str]:
-    """Return the words before a command that has to run as this user."""
-    if user.pw_uid == os.geteuid():
-        return []
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
 
 def database_url(hosts: str, ports: str, database: str, *, user: str = OWNER, **options: str) -> str:
@@ -109,12 +79,6 @@ def _stopped(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "TZX"
     except OSError:
         return True
-
-
-def _in_memory() -> str | None:
-    """Return a directory in memory, or None, for the usual temporary directory, if there is little room."""
-    roomy = os.path.isdir(_MEMORY) and shutil.disk_usage(_MEMORY).free > _ROOM
-    return _MEMORY if roomy else None
 
 
 class Cluster:
@@ -137,32 +101,27 @@ class Cluster:
         self.tcp = tcp
         self.port = free_port()
         self.settings = {**_SETTINGS, **settings}
-        self._parent = directory or _in_memory()
+        self._parent = directory
         self._primary = copy_of
         self._names = (f"relay_{number}" for number in count(1))
 
     def __enter__(self) -> Self:
         self._programs = programs()
-        self._user = _ordinary_user()
-        self.directory = Path(tempfile.mkdtemp(prefix="smtprelay-postgres-", dir=self._parent))
-        self._child = Child(self._command("postgres", *self._arguments()), self.directory / "log")
-        watcher = ["sh", "-c", _WATCHER, "watcher", str(self.directory)]
-        self._watcher = subprocess.Popen(
-            watcher, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        self.files = UserDirectory(self._parent)
+        self._data = self.files.path / "data"
         try:
-            self._own(self.directory)
+            self._child = Child(self._command(), self.files.path / "log")
             self._make()
             self.start()
             if self._primary is None:
                 self.execute(f"CREATE ROLE {OWNER} LOGIN", f"CREATE ROLE {WITH_PASSWORD}")
         except BaseException:
-            self.__exit__()
+            self.files.close()
             raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._watcher.communicate()
+        self.files.close()
 
     # --- Its life
 
@@ -189,9 +148,12 @@ class Cluster:
     def kill(self) -> None:
         """End all its processes at the same time, as a machine does that fails. `start` starts it again."""
         self._stop_first_process()
-        while found := list(self.processes()):
+        while found := list(self.files.processes()):
             _signal(found, signal.SIGKILL)
         self._child.wait()
+        # Such a server leaves a few octets of System V shared memory, whose number is in its file.
+        *_, number = (self._data / "postmaster.pid").read_text().splitlines()[6].split()
+        subprocess.run(["ipcrm", "-m", number], check=False)
 
     def restart(self) -> None:
         """Kill the server, and start it on the files that it left."""
@@ -202,7 +164,7 @@ class Cluster:
         """Stop its processes, or those of a kind such as `walsender`, which sends to standbys, until `thaw`."""
         if not kind:
             self._stop_first_process()
-        found = list(self.processes(kind))
+        found = list(self.files.processes(kind))
         _signal(found, signal.SIGSTOP)
         until(lambda: all(map(_stopped, found)), what="the stop of the server's processes")
 
@@ -213,14 +175,7 @@ class Cluster:
 
     def thaw(self) -> None:
         """Let stopped processes go on."""
-        _signal(self.processes(), signal.SIGCONT)
-
-    def processes(self, kind: str = "") -> Iterator[int]:
-        """Yield the processes of the server in whose titles the word is."""
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if os.readlink(process / "cwd") == str(self._data) and kind in (process / "cmdline").read_text():
-                    yield int(process.name)
+        _signal(self.files.processes(), signal.SIGCONT)
 
     @property
     def log(self) -> str:
@@ -246,14 +201,14 @@ class Cluster:
         It names the Unix socket, or the address if the server was started with `tcp`.
         """
         servers = (self, *others)
-        hosts = ",".join("127.0.0.1" if server.tcp else str(server.directory) for server in servers)
+        hosts = ",".join("127.0.0.1" if server.tcp else str(server.files.path) for server in servers)
         ports = ",".join(str(server.port) for server in servers)
         return database_url(hosts, ports, database, user=user, **options)
 
     @property
     def socket(self) -> Path:
         """The Unix socket at which it listens."""
-        return self.directory / f".s.PGSQL.{self.port}"
+        return self.files.path / f".s.PGSQL.{self.port}"
 
     def execute(self, *statements: str | sql.Composed, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Execute statements as ADMINISTRATOR, each in a transaction of its own; return the rows of the last one."""
@@ -289,58 +244,36 @@ class Cluster:
         """Make this server, which was killed or stopped, anew: as a standby of another one, at the same address."""
         shutil.rmtree(self._data)
         self._primary = primary
-        self._child.command = self._command("postgres", *self._arguments())
+        self._child.command = self._command()
         self._make()
         self.start()
 
     # --- Its files
 
-    @property
-    def _data(self) -> Path:
-        return self.directory / "data"
-
-    def give(self, name: str, content: bytes) -> Path:
-        """Write a file that only the server can read, such as a key of TLS."""
-        path = self.directory / name
-        path.touch(mode=0o600)
-        path.write_bytes(content)
-        self._own(path)
-        return path
-
-    def _own(self, path: Path) -> None:
-        os.chown(path, self._user.pw_uid, self._user.pw_gid)
-
     def _make(self) -> None:
         if self._primary is None:
             options = ["--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--no-sync", "--no-instructions"]
-            self._run("initdb", f"--pgdata={self._data}", f"--username={ADMINISTRATOR}", *options)
+            self._run("initdb", f"--username={ADMINISTRATOR}", *options)
             (self._data / "pg_hba.conf").write_text(_ACCESS)
             return
         source = self._primary.url("postgres", user=ADMINISTRATOR)
         options = ["--checkpoint=fast", "--no-sync", "--write-recovery-conf"]
-        self._run("pg_basebackup", f"--pgdata={self._data}", f"--dbname={source}", *options)
+        self._run("pg_basebackup", f"--dbname={source}", *options)
         # The settings that were changed at the primary, such as the name of its standby, are not those of its copy.
         (self._data / "postgresql.auto.conf").write_text("")
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            self._command(program, *arguments), cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"{program} fails: {done.stderr.decode(errors='replace')}")
+        self.files.run(self._programs / program, f"--pgdata={self._data}", *arguments)
 
-    def _command(self, program: str, *arguments: str) -> list[str]:
-        return [*_as_user(self._user), str(self._programs / program), *arguments]
-
-    def _arguments(self) -> Iterator[str]:
-        """Yield the arguments of the server."""
-        yield from ("-D", str(self._data))
+    def _command(self) -> list[str]:
+        """Return the command that runs the server."""
         settings = {
             "port": str(self.port),
             "listen_addresses": "127.0.0.1" if self.tcp else "",
-            "unix_socket_directories": str(self.directory),
+            "unix_socket_directories": str(self.files.path),
             **self.settings,
         }
         if self._primary is not None:
             settings["primary_conninfo"] = self._primary.url("", user=ADMINISTRATOR, application_name=self.name)
-        yield from (f"--{name}={value}" for name, value in settings.items())
+        words = [f"--{name}={value}" for name, value in settings.items()]
+        return self.files.command(self._programs / "postgres", "-D", str(self._data), *words)

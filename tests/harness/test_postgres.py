@@ -121,15 +121,15 @@ def test_an_asynchronous_standby_that_lags_loses_commits():
 
 def test_a_server_ends_with_its_block():
     with Cluster() as cluster:
-        directory = cluster.directory
+        files = cluster.files
         cluster.kill()
         cluster.start()
-    assert not directory.exists()
-    assert list(cluster.processes()) == []
+    assert not files.path.exists()
+    assert list(files.processes()) == []
 
 
 def test_a_server_ends_with_the_process_that_started_it():
-    script = "from harness.postgres import Cluster; c = Cluster().__enter__(); print(c.directory, flush=True); input()"
+    script = "from harness.postgres import Cluster; c = Cluster().__enter__(); print(c.files.path, flush=True); input()"
     command = [sys.executable, "-c", script]
     root = Path(postgres.__file__).parent.parent
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as process:
