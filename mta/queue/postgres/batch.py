@@ -1,0 +1,170 @@
+"""A batch: messages to add, messages that are finished, and marks, as the arrays of one statement.
+
+One statement in its own transaction is one round trip. Its text is always the same, with empty arrays for the parts that
+a batch lacks, so that it is planned once for each connection.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from typing import Any
+
+from mta.message.body import MemoryBody
+from mta.queue.ids import to_number
+from mta.queue.interface import NewMail, QueueError, Settlement, Status
+from mta.queue.postgres.change import QueueChange
+from mta.queue.postgres.errors import Fenced
+from mta.queue.postgres.rows import (
+    MESSAGE_COLUMNS,
+    RECIPIENT_COLUMNS,
+    finished_recipients,
+    message_row,
+    recipient_row,
+)
+from mta.queue.postgres.session import DatabaseSession
+from mta.queue.sql.statements import read_statements
+
+_Columns = dict[str, list[Any] | None]
+_ENDED_COLUMNS = "ended ended_token finished delivered failed removed recipients".split()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStatements:
+    """The statements of queries.sql."""
+
+    enter: str
+    batch: str
+    count: str
+    withdraw: str
+
+
+def _on_one_line(statements: BatchStatements) -> BatchStatements:
+    """Return the statements with single spaces: the driver remembers a text of up to 4096 characters, once it is read."""
+    return replace(statements, batch=" ".join(statements.batch.split()))
+
+
+_FILE = files("queue_schema") / "postgres" / "queries.sql"
+SQL = _on_one_line(read_statements(BatchStatements, _FILE.read_text("utf-8")))
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFence:
+    """The lane that a statement must lock, and the number of the session that may write in it."""
+
+    node: int
+    lane: int
+    session: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """The row numbers of messages, by the parts of a batch that were done."""
+
+    #: Messages that this statement added.
+    added: frozenset[int]
+    #: Messages that are finished by this claim, now or by an earlier offer.
+    ended: frozenset[int]
+    #: Messages whose mark is recorded; the claim of any other one was lost.
+    marked: frozenset[int]
+    #: Messages that an earlier offer added and that are still claimed by this node.
+    kept: frozenset[int]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Gathers the parts of one statement."""
+
+    messages: list[tuple[Any, ...]] = field(default_factory=list)
+    addresses: list[tuple[Any, ...]] = field(default_factory=list)
+    bodies: list[tuple[int, bytes]] = field(default_factory=list)
+    ends: list[tuple[Any, ...]] = field(default_factory=list)
+    #: Pairs of a row number and the token of its claim.
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    #: The text of all marks of the lane, or None if it stays as it is.
+    sending: str | None = None
+
+    def add(self, mail: NewMail, now: float, until: float | None, due: float) -> None:
+        """Add a message that is claimed `until` then, or due at `due` if `until` is None.
+
+        The chunks of a body that is no MemoryBody must be stored already.
+        """
+        number = to_number(mail.id)
+        token = int(until is not None)
+        self.messages.append(message_row(mail, number, now, token=token, due=due if until is None else until))
+        for index, recipient in enumerate(mail.envelope.recipients):
+            self.addresses.append(recipient_row(number, index, recipient, due))
+        if isinstance(mail.body, MemoryBody):
+            self.bodies.append((number, mail.body.data))
+
+    def end(self, settlement: Settlement) -> None:
+        """Finish a message, of which `is_plain_end` is true, by these verdicts."""
+        claim, verdicts, now = settlement.claim, settlement.verdicts, settlement.now
+        statuses = [verdict.status for verdict in verdicts]
+        counts = (statuses.count(status) for status in (Status.DELIVERED, Status.FAILED, Status.REMOVED))
+        recipients = finished_recipients(claim, verdicts, now)
+        self.ends.append((to_number(claim.id), claim.token, now, *counts, recipients))
+
+    def mark(self, number: int, token: int) -> None:
+        """Have the statement check that a message to mark is still claimed."""
+        self.marks.append((number, token))
+
+    def execute(self, session: DatabaseSession, fence: LaneFence, *, again: bool) -> BatchResult:
+        """Carry out the batch. `again` tells that an earlier offer of it may have been done.
+
+        Raises Fenced if the lane is not this session's any more, and as `DatabaseSession.rows` does.
+        """
+        values: dict[str, Any] = _columns(MESSAGE_COLUMNS, self.messages)
+        values |= _columns(RECIPIENT_COLUMNS, self.addresses)
+        values |= _columns(("body_of", "data"), self.bodies)
+        values |= _columns(_ENDED_COLUMNS, self.ends)
+        values |= _columns(("marked", "marked_token"), self.marks)
+        values |= {"node": fence.node, "lane": fence.lane, "session": fence.session, "again": again}
+        values["sending"] = self.sending
+        rows = session.rows(SQL.batch, values)
+        if not rows:
+            raise Fenced("the other relays took this one for dead and have its mail")
+        added, ended, ended_before, marked, kept = (frozenset(numbers or ()) for numbers in rows[0])
+        return BatchResult(added, ended | ended_before, marked, kept)
+
+
+def add_all(change: QueueChange, mails: Sequence[NewMail], now: float, fence: LaneFence) -> None:
+    """Add messages that are due at once, within a transaction that has locked the lane, and which it counts.
+
+    Of a second offer, messages that are there already stay as they are. Raises QueueError if one is there otherwise.
+    """
+    if not mails:
+        return
+    batch = Batch()
+    for mail in mails:
+        batch.add(mail, now, None, now)
+    result = batch.execute(change.session, fence, again=change.again)
+    if not change.again and len(result.added) != len(mails):
+        raise QueueError("a report is in the queue already")
+
+
+def is_plain_end(settlement: Settlement) -> bool:
+    """Whether a settlement does no more than to make all recipients final, at the first attempt for each.
+
+    Other settlements need the rows of earlier verdicts, or add messages.
+    """
+    claim, verdicts = settlement.claim, settlement.verdicts
+    return (
+        len(verdicts) == len(claim.pending) == len(claim.envelope.recipients)
+        and not settlement.reports
+        and isinstance(claim.body, MemoryBody)
+        and all(verdict.due is None and verdict.way is None for verdict in verdicts)
+        and not any(pending.attempts for pending in claim.pending)
+        and _same_indexes(settlement)
+    )
+
+
+def _same_indexes(settlement: Settlement) -> bool:
+    if len(settlement.verdicts) == 1:
+        return settlement.verdicts[0].index == settlement.claim.pending[0].index
+    return {verdict.index for verdict in settlement.verdicts} == {each.index for each in settlement.claim.pending}
+
+
+def _columns(names: Collection[str], rows: Iterable[Sequence[Any]]) -> _Columns:
+    """Return the arrays of rows by name. An empty one is NULL, which the driver converts in a tenth of the time."""
+    columns = [list(column) for column in zip(*rows, strict=True)] or [None for _ in names]
+    return dict(zip(names, columns, strict=True))

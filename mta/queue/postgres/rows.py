@@ -1,0 +1,124 @@
+"""Values as parameters of the statements that change mail, and the JSON of a finished recipient."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mta.message.body import Body, MemoryBody
+from mta.message.envelope import Recipient
+from mta.queue.ids import to_number
+from mta.queue.interface import Claim, NewMail, Status, Verdict
+
+#: Octets of a chunk of a large body.
+CHUNK_OCTETS = 256 * 1024
+
+
+def storable(text: str) -> str:
+    """Return text for a column: NUL is left out, and lone surrogates, which have no form in UTF-8, become `?`."""
+    if text.isascii():
+        return text.replace("\0", "") if "\0" in text else text
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def message_row(mail: NewMail, number: int, now: float, *, token: int, due: float) -> tuple[Any, ...]:
+    """Return the values of a message to add, in the order of `MESSAGE_COLUMNS`; token 1 is a claim, 0 none."""
+    envelope, described = mail.envelope, mail.description
+    sender, origin, report_of = envelope.sender, envelope.origin, described.report_of
+    return (
+        number,
+        now,
+        mail.body.size,
+        chunks_of(mail.body),
+        None if sender is None else sender.local,
+        None if sender is None else sender.domain,
+        origin.client,
+        storable(origin.helo),
+        origin.protocol,
+        envelope.body_type.value,
+        envelope.smtputf8,
+        None if envelope.ret is None else envelope.ret.value,
+        None if envelope.envid is None else storable(envelope.envid),
+        storable(origin.login),
+        storable(described.message_id),
+        storable(described.subject),
+        storable(described.author),
+        described.tls,
+        None if report_of is None else to_number(report_of),
+        mail.held,
+        token,
+        due,
+    )
+
+
+MESSAGE_COLUMNS = (
+    "id created size chunks sender_local sender_domain client helo protocol body_type smtputf8 ret envid login"
+    " message_id subject author tls report_of held token due"
+).split()
+
+
+def chunks_of(body: Body) -> int:
+    """Return the number of chunks in which a body is stored; 0 if it is a row of `body`."""
+    return 0 if isinstance(body, MemoryBody) else -(-body.size // CHUNK_OCTETS)
+
+
+def recipient_row(number: int, index: int, recipient: Recipient, due: float) -> tuple[Any, ...]:
+    """Return the values of a recipient to add, in the order of `RECIPIENT_COLUMNS`."""
+    address, notify, original = recipient.address, recipient.notify, recipient.original
+    return (
+        number,
+        index,
+        address.local,
+        address.domain,
+        None if notify is None else notify.value,
+        None if original is None else storable(original),
+        due,
+    )
+
+
+RECIPIENT_COLUMNS = "recipient_of idx local domain notify original recipient_due".split()
+
+
+def finished_recipients(claim: Claim, verdicts: Sequence[Verdict], now: float) -> str:
+    """Return the JSON of recipients that all became final at their first attempt, as `history` keeps them.
+
+    The verdicts must be those of all recipients. A verdict of an attempt that did not deliver has its attempt in it.
+    """
+    by_index = {verdict.index: verdict for verdict in verdicts}
+    finished = [
+        _finished_recipient(index, recipient, by_index[index], claim.token, now)
+        for index, recipient in enumerate(claim.envelope.recipients)
+    ]
+    return json.dumps(finished, ensure_ascii=False, separators=(",", ":"))
+
+
+def _finished_recipient(index: int, recipient: Recipient, verdict: Verdict, token: int, now: float) -> dict[str, Any]:
+    address, outcome = recipient.address, verdict.outcome
+    attempts = 0 if verdict.status is Status.REMOVED else 1
+    row: dict[str, Any] = {"idx": index, "local": address.local, "domain": address.domain}
+    if recipient.notify is not None:
+        row["notify"] = recipient.notify.value
+    if recipient.original is not None:
+        row["original"] = storable(recipient.original)
+    row["status"] = verdict.status.value
+    row["attempts"] = attempts
+    row["reply"] = storable(outcome.text)
+    row["host"] = storable(outcome.host)
+    row["finished"] = now
+    if verdict.signed_by:
+        row["signed_by"] = storable(verdict.signed_by)
+    row["verdict"] = token
+    made = verdict.attempt
+    if made is not None:
+        row["made"] = [
+            {
+                "number": attempts,
+                "time": made.time,
+                "host": storable(made.host),
+                "reply": storable(made.reply),
+                "status": made.status,
+                "tls": storable(made.tls),
+                "waited": made.waited,
+                "transfer": made.transfer,
+            }
+        ]
+    return row
