@@ -394,7 +394,13 @@ MAY_IMPORT = {
         "mta.queue.search",
         "mta.queue.sqlite.operator",
     },
-    "mta.queue.postgres": {"mta.queue.interface", "mta.queue.sql"},
+    "mta.queue.postgres": {
+        "mta.blocking",
+        "mta.message",
+        "mta.queue.ids",
+        "mta.queue.interface",
+        "mta.queue.sql",
+    },
     "mta.queue.postgres.membership": {
         "mta.blocking",
         "mta.queue.interface",

@@ -1,7 +1,7 @@
 """A batch: messages to add, messages that are finished, and marks, as the arrays of one statement.
 
-One statement in its own transaction is one round trip. Its text is always the same, with empty arrays for the parts that
-a batch lacks, so that it is planned once for each connection.
+One statement in its own transaction is one round trip. Its text is always the same, with NULL for the parts that a
+batch lacks, so that it is planned once for each connection.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 from mta.message.body import MemoryBody
 from mta.queue.ids import to_number
 from mta.queue.interface import NewMail, QueueError, Settlement, Status
-from mta.queue.postgres.change import QueueChange
+from mta.queue.postgres.change import LaneFence, QueueChange
 from mta.queue.postgres.errors import Fenced
 from mta.queue.postgres.rows import (
     MESSAGE_COLUMNS,
@@ -25,7 +25,7 @@ from mta.queue.postgres.session import DatabaseSession
 from mta.queue.sql.statements import read_statements
 
 _Columns = dict[str, list[Any] | None]
-_ENDED_COLUMNS = "ended ended_token finished delivered failed removed recipients".split()
+_ENDED_COLUMNS = ["ended", "ended_token", "finished", "delivered", "failed", "removed", "recipients"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +39,12 @@ class BatchStatements:
 
 
 def _on_one_line(statements: BatchStatements) -> BatchStatements:
-    """Return the statements with single spaces: the driver remembers a text of up to 4096 characters, once it is read."""
+    """Return the statements with single spaces: the driver remembers how it read a text of up to 4096 characters."""
     return replace(statements, batch=" ".join(statements.batch.split()))
 
 
 _FILE = files("queue_schema") / "postgres" / "queries.sql"
 SQL = _on_one_line(read_statements(BatchStatements, _FILE.read_text("utf-8")))
-
-
-@dataclass(frozen=True, slots=True)
-class LaneFence:
-    """The lane that a statement must lock, and the number of the session that may write in it."""
-
-    node: int
-    lane: int
-    session: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +59,12 @@ class BatchResult:
     marked: frozenset[int]
     #: Messages that an earlier offer added and that are still claimed by this node.
     kept: frozenset[int]
+    #: Whether there was an earlier offer.
+    again: bool
 
 
 @dataclass(slots=True)
-class Batch:
+class MailBatch:
     """Gathers the parts of one statement."""
 
     messages: list[tuple[Any, ...]] = field(default_factory=list)
@@ -124,19 +117,20 @@ class Batch:
         if not rows:
             raise Fenced("the other relays took this one for dead and have its mail")
         added, ended, ended_before, marked, kept = (frozenset(numbers or ()) for numbers in rows[0])
-        return BatchResult(added, ended | ended_before, marked, kept)
+        return BatchResult(added, ended | ended_before, marked, kept, again)
 
 
-def add_all(change: QueueChange, mails: Sequence[NewMail], now: float, fence: LaneFence) -> None:
+def add_all(change: QueueChange, mails: Sequence[NewMail], now: float) -> None:
     """Add messages that are due at once, within a transaction that has locked the lane, and which it counts.
 
     Of a second offer, messages that are there already stay as they are. Raises QueueError if one is there otherwise.
     """
     if not mails:
         return
-    batch = Batch()
+    batch = MailBatch()
     for mail in mails:
         batch.add(mail, now, None, now)
+    fence = change.fence or LaneFence(change.node, 0)
     result = batch.execute(change.session, fence, again=change.again)
     if not change.again and len(result.added) != len(mails):
         raise QueueError("a report is in the queue already")
@@ -166,5 +160,5 @@ def _same_indexes(settlement: Settlement) -> bool:
 
 def _columns(names: Collection[str], rows: Iterable[Sequence[Any]]) -> _Columns:
     """Return the arrays of rows by name. An empty one is NULL, which the driver converts in a tenth of the time."""
-    columns = [list(column) for column in zip(*rows, strict=True)] or [None for _ in names]
-    return dict(zip(names, columns, strict=True))
+    columns: list[list[Any] | None] = [list(column) for column in zip(*rows, strict=True)]
+    return dict(zip(names, columns or [None] * len(names), strict=True))

@@ -22,6 +22,15 @@ class LaneCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneFence:
+    """The lane that a statement must lock, and the number of the session that may write in it."""
+
+    node: int
+    lane: int
+    session: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class QueueChange:
     """The transaction as its work sees it. The work adds to `counts`, which are written at the end."""
 
@@ -31,6 +40,8 @@ class QueueChange:
     #: Whether the work may have been done and committed before, because an earlier outcome is not known.
     again: bool = False
     counts: LaneCounts = field(default_factory=LaneCounts)
+    #: The lane of the node that the transaction has locked; None: its first one.
+    fence: LaneFence | None = None
 
     def rows(self, statement: str, values: Values | None = None) -> list[Row]:
         """Execute a statement, as `DatabaseSession.rows` does."""

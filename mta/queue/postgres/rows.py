@@ -51,9 +51,10 @@ def message_row(mail: NewMail, number: int, now: float, *, token: int, due: floa
 
 
 MESSAGE_COLUMNS = (
-    "id created size chunks sender_local sender_domain client helo protocol body_type smtputf8 ret envid login"
-    " message_id subject author tls report_of held token due"
-).split()
+    *("id", "created", "size", "chunks", "sender_local", "sender_domain", "client", "helo", "protocol", "body_type"),
+    *("smtputf8", "ret", "envid", "login", "message_id", "subject", "author", "tls", "report_of"),
+    *("held", "token", "due"),
+)
 
 
 def chunks_of(body: Body) -> int:
@@ -75,7 +76,7 @@ def recipient_row(number: int, index: int, recipient: Recipient, due: float) -> 
     )
 
 
-RECIPIENT_COLUMNS = "recipient_of idx local domain notify original recipient_due".split()
+RECIPIENT_COLUMNS = ["recipient_of", "idx", "local", "domain", "notify", "original", "recipient_due"]
 
 
 def finished_recipients(claim: Claim, verdicts: Sequence[Verdict], now: float) -> str:

@@ -66,7 +66,16 @@ class InFlightMarks:
 
     def changed(self) -> str | None:
         """Return the text of all marks if it was changed since `begin`."""
-        return f"{{{','.join(self._texts.values())}}}" if self._undo else None
+        return self.text if self._undo else None
+
+    @property
+    def text(self) -> str:
+        """All marks, as `read_marks` reads them."""
+        return f"{{{','.join(self._texts.values())}}}"
+
+    def has(self, number: int) -> bool:
+        """Whether a recipient of this message is marked."""
+        return number in self._indexes
 
     def roll_back(self) -> None:
         """Undo the changes since `begin`."""

@@ -1,0 +1,225 @@
+"""The lanes of a node: operations gather into batches, and each batch is offered until its outcome is known.
+
+Two lanes do better than one, because the second begins a batch while the first waits for a sync or a standby. After a
+lost connection or a warning the same batch is offered again on a new connection, and nobody is answered before. After
+PATIENCE the clients hear that their messages were not accepted, and these messages are taken out of the queue again.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, fail
+
+from mta.blocking import RunBlocking
+from mta.queue.interface import LeaseLost, QueueError
+from mta.queue.postgres.batch import BatchResult, MailBatch
+from mta.queue.postgres.change import QueueChange
+from mta.queue.postgres.errors import DatabaseAway, Fenced, OutcomeUnknown, as_queue_error
+from mta.queue.postgres.lane import Lane, Works
+from mta.queue.postgres.operations import AddOperation, MarkOperation, Operation, WorkOperation
+from mta.queue.sql.commit_delay import BACKGROUND, DELIVERY, MAX_BATCH, CallLater, CommitDelay
+
+T = TypeVar("T")
+
+#: Seconds for which a client is kept waiting for a database that does not answer. It waits ten minutes by RFC 5321
+#: section 4.5.3.2.6.
+PATIENCE = 60.0
+#: Seconds between two offers of a batch.
+PAUSE = 0.5
+
+
+class Lanes:
+    """Runs operations in batches on some lanes of the same node."""
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        run: RunBlocking,
+        *,
+        node: Callable[[], int],
+        rejoin: Callable[[], Awaitable[None]] | None = None,
+        seconds: Callable[[], float],
+        call_later: CallLater | None = None,
+    ) -> None:
+        """`node` returns the present node, and `rejoin` makes another one if the present one is buried.
+
+        `seconds` is a clock for deadlines. Without `call_later` an offer whose outcome is unknown fails at once, and
+        without `rejoin` an offer in the name of a buried node.
+        """
+        self.lanes = lanes
+        self._idle = list(reversed(lanes))
+        self._run = run
+        self._node = node
+        self._rejoin = rejoin
+        self._seconds = seconds
+        self._call_later = call_later
+        self._delay = None if call_later is None else CommitDelay(call_later, self._flush)
+        self._waiting: list[Operation] = []
+        self._urgent = False
+        # The operations of each lane that is busy, and the lanes whose last offer had no known outcome.
+        self._offered: dict[Lane, list[Operation]] = {}
+        self._in_trouble: dict[Lane, QueueError] = {}
+        self._refusal: QueueError | None = None
+        self._closing = False
+        self._closed: list[Deferred[None]] = []
+
+    @property
+    def trouble(self) -> QueueError | None:
+        """The last error of a lane that waits for the database; None if all is well."""
+        return next(iter(self._in_trouble.values()), None)
+
+    @property
+    def deadline(self) -> float:
+        """The time after which a client is not kept waiting, for an operation that is made now."""
+        return self._seconds() + PATIENCE
+
+    def submit(self, operation: Operation) -> "Deferred[Any]":
+        """Have an operation done with the next batch; return its Deferred."""
+        if self._refusal is not None:
+            return fail(self._refusal)
+        self._waiting.append(operation)
+        if operation.urgent or self._delay is None:
+            self._flush()
+        else:
+            self._delay.begin(DELIVERY if isinstance(operation, MarkOperation) else BACKGROUND)
+        return operation.done
+
+    def work(self, work: Callable[[QueueChange], T], *, urgent: bool = True) -> "Deferred[T]":
+        """Run work in a transaction; fires with its result when that is durable, or fails with a QueueError."""
+        return self.submit(WorkOperation(work, urgent=urgent))
+
+    def give_up_late(self) -> None:
+        """Fail the operations whose deadline is over. Call it every second."""
+        self._give_up(self._seconds())
+
+    def refuse_new(self) -> None:
+        """Refuse further operations with QueueError."""
+        self._refusal = self._refusal or QueueError("the queue is closed")
+
+    def close(self) -> "Deferred[None]":
+        """Finish earlier operations, or give up those that the database does not answer; close the connections."""
+        self.refuse_new()
+        self._closing = True
+        if self._delay is not None:
+            self._delay.end()
+        if self._in_trouble:
+            self._give_up(math.inf)
+        if not self._offered:
+            return self._close_all()
+        done: Deferred[None] = Deferred()
+        self._closed.append(done)
+        return done.addCallback(lambda _: self._close_all())
+
+    def _close_all(self) -> "Deferred[None]":
+        return self._run(self._close_lanes)
+
+    def _close_lanes(self) -> None:
+        for lane in self.lanes:
+            lane.close()
+
+    def _give_up(self, now: float) -> None:
+        error = self.trouble or QueueError("the database does not answer")
+        offered = [operation for operations in self._offered.values() for operation in operations]
+        for operation in _late([*self._waiting, *offered], now):
+            operation.done.errback(error)
+        self._waiting = [operation for operation in self._waiting if not operation.done.called]
+
+    def _flush(self) -> None:
+        self._urgent = bool(self._waiting)
+        self._proceed()
+
+    def _proceed(self) -> None:
+        while self._waiting and self._urgent and self._idle:
+            lane = self._idle.pop()
+            self._offered[lane] = self._take()
+            Deferred.fromCoroutine(self._carry_out(lane, self._offered[lane]))
+
+    def _take(self) -> list[Operation]:
+        size = 1 if self._waiting[0].alone else MAX_BATCH
+        batch, self._waiting = self._waiting[:size], self._waiting[size:]
+        self._urgent = bool(self._waiting)
+        return batch
+
+    async def _carry_out(self, lane: Lane, operations: list[Operation]) -> None:
+        batch = MailBatch()
+        for operation in operations:
+            operation.join(batch)
+        batch.sending = lane.marks.take_text()
+        try:
+            result = await self._offer_until_known(lane, batch, operations)
+        except Exception as error:  # noqa: BLE001 (the caller of the operation gets every error)
+            lane.marks.write_again()
+            self._failed(operations, as_queue_error(error))
+        else:
+            self._complete(lane, operations, result)
+        finally:
+            self._in_trouble.pop(lane, None)
+            del self._offered[lane]
+            self._idle.append(lane)
+        if lane.withdrawn and not self._closing:
+            self._urgent = True
+        self._proceed()
+        if self._closing and not self._offered:
+            waiting, self._closed = self._closed, []
+            for done in waiting:
+                done.callback(None)
+
+    async def _offer_until_known(self, lane: Lane, batch: MailBatch, operations: Sequence[Operation]) -> BatchResult:
+        works: Works = [operation for operation in operations if isinstance(operation, WorkOperation)]
+        again = False
+        while True:
+            withdrawn = tuple(lane.withdrawn)
+            offer = partial(lane.offer, self._node(), batch, works, again=again, withdrawn=withdrawn)
+            try:
+                result = await self._run(offer)
+            except Fenced:
+                if self._rejoin is None:
+                    raise
+                await self._rejoin()
+                again = True
+            except (OutcomeUnknown, DatabaseAway) as error:
+                again = again or isinstance(error, OutcomeUnknown)
+                self._in_trouble[lane] = error
+                if self._call_later is None or self._closing:
+                    raise
+                await self._pause(self._call_later)
+            else:
+                del lane.withdrawn[: len(withdrawn)]
+                return result
+
+    def _pause(self, call_later: CallLater) -> "Deferred[None]":
+        over: Deferred[None] = Deferred()
+        call_later(PAUSE, partial(over.callback, None))
+        return over
+
+    def _complete(self, lane: Lane, operations: Iterable[Operation], result: BatchResult) -> None:
+        """Answer the operations, those first for which a client waits."""
+        for operation in sorted(operations, key=lambda operation: not operation.urgent):
+            if not operation.done.called:
+                operation.complete(result)
+            elif isinstance(operation, AddOperation) and operation.number in result.added | result.kept:
+                lane.withdrawn.append(operation.number)
+
+    def _failed(self, operations: list[Operation], error: QueueError) -> None:
+        """Fail the only operation of a batch; repeat several, each in a transaction of its own."""
+        waiting = [operation for operation in operations if not operation.done.called]
+        if len(operations) == 1 or isinstance(error, (OutcomeUnknown, DatabaseAway, Fenced, LeaseLost)):
+            for operation in waiting:
+                operation.done.errback(error)
+            return
+        for operation in waiting:
+            operation.alone = True
+        self._waiting[:0] = waiting
+        self._urgent = True
+
+
+def _late(operations: Iterable[Operation], now: float) -> list[Operation]:
+    """Return the operations that are waited for until now at most. All are late at the end of time."""
+    return [
+        operation
+        for operation in operations
+        if not operation.done.called
+        and (now == math.inf or (operation.deadline is not None and operation.deadline <= now))
+    ]
