@@ -1,17 +1,16 @@
--- The statements of an operator's orders, each under the name that the code uses. An order locks its messages first, in
--- the order of their ids, and waits for transactions that change them; so it misses no message that is being claimed.
--- The recipient of an order comes in lower case. `%(ids)s` is an array of messages that are locked.
+-- The statements of an operator's orders, each under the name that the code uses. A transaction locks its messages first,
+-- in the order of their ids, and waits for others that change them; so it misses no message that is being claimed.
+-- The recipient of an order comes in lower case.
 
 -- name: lock
 SELECT coalesce(array_agg(id), '{}') FROM (
     SELECT id FROM message
     WHERE id = ANY (%(ids)s::bigint[]) AND held = coalesce(%(held)s::boolean, held) ORDER BY id FOR UPDATE) AS m;
 
--- name: lock_all
-SELECT coalesce(array_agg(id), '{}') FROM (
-    SELECT id FROM message WHERE held = coalesce(%(held)s::boolean, held) ORDER BY id FOR UPDATE) AS m;
+-- Without a lock: the messages of an order that names none.
 
--- Without a lock: messages that may be those of an order for one recipient, if it names no messages.
+-- name: all_messages
+SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM message WHERE held = coalesce(%(held)s::boolean, held);
 
 -- name: all_for
 SELECT coalesce(array_agg(DISTINCT message_id), '{}') FROM recipient

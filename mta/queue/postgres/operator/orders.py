@@ -1,12 +1,16 @@
-"""The orders of an operator on waiting messages, and the end of history. Each is the work of one transaction.
+"""The orders of an operator on waiting messages, and the end of history.
 
 An order that removes the last waiting recipient moves the message to the history. The relay that has it in work then
 finds no claim of its own any more, so that it can neither mark its recipients nor settle it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
 
 from mta.queue.entries import Action, QueueId, Status
 from mta.queue.errors import hold_of_one_recipient
@@ -22,7 +26,7 @@ class OrderStatements:
     """The statements, a field for each in orders.sql. A name that only one of the two has is an error at import."""
 
     lock: str
-    lock_all: str
+    all_messages: str
     all_for: str
     waiting_for: str
     others_wait: str
@@ -39,10 +43,21 @@ _SQL = read_statements(OrderStatements, (files("queue_schema") / "postgres" / "o
 # Whether the messages of an order that names none must be held. A retry of all messages must not release those that an
 # operator has put on hold.
 _HELD = {Action.RETRY: False, Action.RELEASE: True}
+_HOLDS = (Action.HOLD, Action.RELEASE)
+#: Messages that one transaction changes.
+SLICE = 1000
+T = TypeVar("T")
 
 
-def apply_action(
-    change: QueueChange,
+class Submit(Protocol):
+    """Runs work in a transaction of its own, in the name of the operators; the result is that of the work."""
+
+    def __call__(self, work: Callable[[QueueChange], T]) -> Deferred[T]:
+        """Return a Deferred that fires after the commit. It fails with QueueError."""
+
+
+async def apply(
+    submit: Submit,
     action: Action,
     ids: Sequence[QueueId] | None,
     now: float,
@@ -52,45 +67,63 @@ def apply_action(
 ) -> list[QueueId]:
     """Apply an action as `Queue.apply` describes; return the ids of its messages in order.
 
-    Raises QueueError for a hold that cannot be of one recipient, and as `QueueChange.rows` does.
+    Many messages are changed in several transactions, so that a relay that works on one of them waits for a moment
+    only; after an error those of the first ones stay changed. Raises QueueError.
     """
     recipient = plain(recipient)
-    numbers = _lock(change, action, ids, recipient)
-    if not numbers:
+    numbers = await submit(partial(_all, action=action, recipient=recipient)) if ids is None else known_numbers(ids)
+    numbers = sorted(set(numbers))
+    # The hold of one recipient is refused for all messages or for none.
+    most = max(1, len(numbers)) if recipient and action in _HOLDS else SLICE
+    done: list[QueueId] = []
+    for start in range(0, len(numbers), most):
+        part, named = numbers[start : start + most], ids is not None
+        work = partial(apply_action, action=action, numbers=part, now=now, recipient=recipient, to=to, named=named)
+        done += await submit(work)
+    return done
+
+
+def apply_action(
+    change: QueueChange,
+    action: Action,
+    numbers: Sequence[int],
+    now: float,
+    *,
+    recipient: str = "",
+    to: str = "",
+    named: bool = True,
+) -> list[QueueId]:
+    """Apply an action to those of these messages that wait; return their ids in order.
+
+    `recipient` is in lower case. `named` tells that the order names its messages. Raises QueueError for a hold that
+    cannot be of one recipient, and as `QueueChange.rows` does.
+    """
+    held = None if named else _HELD.get(action)
+    ((locked,),) = change.rows(_SQL.lock, {"ids": list(numbers), "held": held})
+    if recipient and locked:
+        # Read after the lock, because a settlement may have made the recipient final until then.
+        ((locked,),) = change.rows(_SQL.waiting_for, {"ids": locked, "recipient": recipient})
+    if not locked:
         return []
     if action is Action.REMOVE:
-        _remove(change, numbers, now, recipient)
+        _remove(change, locked, now, recipient)
     elif action is Action.RETRY:
-        change.rows(_SQL.retry, {"ids": numbers, "now": now})
+        change.rows(_SQL.retry, {"ids": locked, "now": now})
     elif action is Action.REROUTE:
-        change.rows(_SQL.reroute, {"ids": numbers, "recipient": recipient, "to": to})
-        change.rows(_SQL.try_now, {"ids": numbers, "now": now})
+        change.rows(_SQL.reroute, {"ids": locked, "recipient": recipient, "to": to})
+        change.rows(_SQL.try_now, {"ids": locked, "now": now})
     else:
-        _hold_or_release(change, action, numbers, now, recipient)
-    return [to_id(number) for number in numbers]
+        _hold_or_release(change, action, locked, now, recipient)
+    return [to_id(number) for number in locked]
 
 
-def _lock(change: QueueChange, action: Action, ids: Sequence[QueueId] | None, recipient: str) -> list[int]:
-    """Lock the messages of an order; return their row numbers in order."""
-    held = _HELD.get(action) if ids is None else None
-    if ids is not None:
-        numbers = _locked(change, known_numbers(ids), held)
-    elif recipient:
-        ((found,),) = change.rows(_SQL.all_for, {"recipient": recipient})
-        numbers = _locked(change, found, held)
+def _all(change: QueueChange, action: Action, recipient: str) -> list[int]:
+    """Return the messages to which an order may apply that names none."""
+    if recipient:
+        ((numbers,),) = change.rows(_SQL.all_for, {"recipient": recipient})
     else:
-        ((numbers,),) = change.rows(_SQL.lock_all, {"held": held})
-    if recipient and numbers:
-        # Read after the lock, because a settlement may have made the recipient final until then.
-        ((numbers,),) = change.rows(_SQL.waiting_for, {"ids": numbers, "recipient": recipient})
-    return numbers
-
-
-def _locked(change: QueueChange, numbers: Sequence[int], held: bool | None) -> list[int]:
-    if not numbers:
-        return []
-    ((locked,),) = change.rows(_SQL.lock, {"ids": numbers, "held": held})
-    return locked  # type: ignore[no-any-return]
+        ((numbers,),) = change.rows(_SQL.all_messages, {"held": _HELD.get(action)})
+    return numbers  # type: ignore[no-any-return]
 
 
 def _hold_or_release(change: QueueChange, action: Action, numbers: list[int], now: float, recipient: str) -> None:

@@ -1,9 +1,11 @@
 """The orders of an operator on the queue on PostgreSQL, beside relays that claim and settle at the same time."""
 
 import time
+from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness.waiting import until
@@ -11,8 +13,7 @@ from mta.queue.entries import Action
 from mta.queue.ids import known_numbers, to_id
 from mta.queue.interface import QueueError
 from mta.queue.postgres.change import LaneCounts, QueueChange
-from mta.queue.postgres.operator.orders import apply_action, forget
-from mta.queue.postgres.session import DatabaseSession
+from mta.queue.postgres.operator.orders import SLICE, apply, apply_action, forget
 from tests.queue.messages import NOW
 from tests.queue.postgres.tables import Tables
 
@@ -23,16 +24,19 @@ class OrderCase(SynchronousTestCase):
     def setUp(self):
         self.tables = Tables(self)
 
-    def apply(
-        self, action: Action, *numbers: int, session: DatabaseSession | None = None, **limits: Any
-    ) -> tuple[list[int], LaneCounts]:
+    def apply(self, action: Action, *numbers: int, **limits: Any) -> tuple[list[int], LaneCounts]:
         """Apply an action to messages, or to all if none is named; return their numbers and what was counted."""
-        session = session or self.tables.session
         ids = [to_id(number) for number in numbers] or None
-        change = QueueChange(session, 0)
-        with session.transaction():
-            found = apply_action(change, action, ids, NOW + 9, **limits)
-        return known_numbers(found), change.counts
+        counts = LaneCounts()
+        self.transactions = 0
+
+        def submit(work: Callable[[QueueChange], Any]) -> Deferred[Any]:
+            self.transactions += 1
+            with self.tables.session.transaction():
+                return succeed(work(QueueChange(self.tables.session, 0, counts=counts)))
+
+        order = Deferred.fromCoroutine(apply(submit, action, ids, NOW + 9, **limits))
+        return known_numbers(self.successResultOf(order)), counts
 
     def column(self, name: str, table: str = "message", order: str = "1") -> list[Any]:
         return [row[name] for row in self.tables.rows(table, order)]
@@ -81,8 +85,10 @@ class ActionTests(OrderCase):
 
     def test_a_hold_of_one_recipient_is_refused_if_another_waits(self):
         self.tables.add(7, A, B)
-        with self.assertRaisesRegex(QueueError, f"message {to_id(7)} has other recipients that wait"):
-            self.apply(Action.HOLD, 7, recipient=A)
+        session = self.tables.session
+        refusal = f"message {to_id(7)} has other recipients that wait"
+        with self.assertRaisesRegex(QueueError, refusal), session.transaction():
+            apply_action(QueueChange(session, 0), Action.HOLD, [7], NOW, recipient=A)
         self.assertEqual(self.column("held"), [False])
 
     def test_another_way_is_for_the_recipients_that_wait(self):
@@ -100,6 +106,20 @@ class ActionTests(OrderCase):
         # As in the other queues, only ASCII has no case.
         self.assertEqual(self.apply(Action.REMOVE, recipient="ü@example.test")[0], [])
         self.assertEqual(self.apply(Action.REMOVE, recipient="Ü@EXAMPLE.test")[0], [2])
+
+    def test_many_messages_are_changed_in_several_transactions(self):
+        self.tables.add(1)
+        self.tables.look.execute(
+            "INSERT INTO message SELECT (jsonb_populate_record(m, jsonb_build_object('id', n))).* FROM message AS m, "
+            "generate_series(2, %s) AS n",
+            [2 * SLICE],
+        )
+        self.assertEqual(self.apply(Action.HOLD)[0], list(range(1, 2 * SLICE + 1)))
+        self.assertEqual(self.transactions, 3)
+        self.assertEqual(set(self.column("held")), {True})
+        self.assertEqual(len(self.apply(Action.REMOVE, *range(1, 2 * SLICE + 1))[0]), 2 * SLICE)
+        self.assertEqual(self.transactions, 2)
+        self.assertEqual(self.tables.rows("message"), [])
 
 
 class ConcurrentTests(OrderCase):
