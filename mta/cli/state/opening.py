@@ -20,8 +20,6 @@ from mta.queue.interface import Entry, Query, QueueError
 
 #: Messages that one request asks for.
 PAGE = 500
-#: Follows an order on the queue files.
-STOPPED = "smtprelay: no relay is running: the order is done in its queue, and no log has it"
 
 
 def queue_directory(environ: Mapping[str, str]) -> Path:
@@ -72,9 +70,13 @@ def running_relay() -> Iterator[ClientState]:
 
 
 def tell_if_stopped(state: RelayState) -> None:
-    """Tell that no relay runs, after an order on its queue files."""
-    if answer(state.about()).started is None:
-        click.echo(STOPPED, err=True)
+    """Tell that no relay was asked, after an order on its queue."""
+    if isinstance(state, ClientState):
+        return
+    from mta.cli.state.stopped import QueueState  # noqa: PLC0415
+
+    assert isinstance(state, QueueState)
+    click.echo(state.told, err=True)
 
 
 def messages(state: RelayState, query: Query) -> Iterator[Entry]:

@@ -19,7 +19,8 @@ from harness.mail import mail
 from mta.admin.socket_path import SOCKET_NAME
 from mta.blocking import run_inline
 from mta.cli.main import main
-from mta.cli.state.opening import STOPPED, queue_directory
+from mta.cli.state.opening import queue_directory
+from mta.cli.state.stopped import StoppedState
 from mta.config.setting import SettingsError
 from mta.message.outcome import Delivered, TryLater
 from mta.queue.disk.queue_dir import FILE_NAME, worker_home
@@ -146,7 +147,7 @@ def test_a_retry_of_all_skips_held_messages_and_one_by_id_does_not(tmp_path: Pat
     run(tmp_path, "queue", "hold", ids[0])
     retried = run(tmp_path, "queue", "retry", "--all")
     assert retried.stdout == f"{ids[1]} is due now\n"
-    assert retried.stderr == f"{STOPPED}\nsmtprelay: not tried: 1 held message (queue release --all)\n"
+    assert retried.stderr == f"{StoppedState.told}\nsmtprelay: not tried: 1 held message (queue release --all)\n"
     assert [entry["held"] for entry in listed(tmp_path)] == [True, False]
     assert run(tmp_path, "queue", "retry", ids[0]).stdout == f"{ids[0]} is due now\n"
     assert [entry["held"] for entry in listed(tmp_path)] == [False, False]
@@ -173,7 +174,7 @@ def test_a_message_that_is_not_there_is_an_error_but_the_others_are_done(tmp_pat
     missing = IdSource(1).new(1.0)
     held = run(tmp_path, "queue", "hold", missing, ids[0])
     assert (held.exit_code, held.stdout) == (1, f"{ids[0]} held\n")
-    assert held.stderr == f"{STOPPED}\nsmtprelay: no message {missing} is in the queue\n"
+    assert held.stderr == f"{StoppedState.told}\nsmtprelay: no message {missing} is in the queue\n"
     shown = run(tmp_path, "queue", "show", missing)
     assert (shown.exit_code, shown.stderr) == (1, f"smtprelay: no message {missing} is in the queue or its history\n")
 

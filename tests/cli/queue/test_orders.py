@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from harness.mail import mail
 from mta.cli.main import main
 from mta.cli.queue.orders import EXAMPLES, LINES
-from mta.cli.state.opening import STOPPED
+from mta.cli.state.stopped import StoppedState
 from mta.message.outcome import Delivered, TryLater
 from mta.queue.interface import Query, QueueId, Settlement, Status, Verdict
 from tests.cli.queue.test_command import NOW, opened, result, run
@@ -104,7 +104,7 @@ def test_mail_that_comes_after_the_count_is_left_alone(tmp_path: Path, monkeypat
     monkeypatch.setattr("click.confirm", answer)
     done = run(tmp_path, "queue", "hold", "--domain", "b.test")
     assert done.exit_code == 0
-    assert done.stderr == f"{STOPPED}\nsmtprelay: 1 message had left the queue meanwhile\n"
+    assert done.stderr == f"{StoppedState.told}\nsmtprelay: 1 message had left the queue meanwhile\n"
     assert held(tmp_path) == [ids[1]]
 
 
@@ -125,7 +125,7 @@ def test_a_message_is_returned_to_its_sender_with_a_report(tmp_path: Path) -> No
     result(queue.close())
     done = run(tmp_path, "queue", "bounce", ids[0], silent.id)
     assert (done.exit_code, done.stdout.count(" returned to its sender")) == (0, 2)
-    assert done.stderr == f"{STOPPED}\nsmtprelay: no report: 1 message without a sender that wants one\n"
+    assert done.stderr == f"{StoppedState.told}\nsmtprelay: no report: 1 message without a sender that wants one\n"
     queue = opened(tmp_path)
     (entry,) = result(queue.find(Query([ids[0]], finished=True, details=True)))
     (report,) = result(queue.find(Query(entry.reports)))
@@ -149,7 +149,7 @@ def test_an_order_may_be_for_one_recipient(tmp_path: Path) -> None:
     assert run(tmp_path, *words, "--dry-run").stdout.startswith("remove: 1 message\n")
     done = run(tmp_path, *words)
     assert (done.exit_code, done.stdout) == (1, f"{both.id} <r1@b.test> removed\n")
-    assert done.stderr == f"{STOPPED}\nsmtprelay: no message {other.id} is in the queue for <r1@b.test>\n"
+    assert done.stderr == f"{StoppedState.told}\nsmtprelay: no message {other.id} is in the queue for <r1@b.test>\n"
     queue = opened(tmp_path)
     states = [[one.status for one in entry.recipients] for entry in result(queue.find(Query()))]
     result(queue.close())
