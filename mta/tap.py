@@ -23,7 +23,6 @@ from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
 from mta.daemon.clocks import use_monotonic_timers
-from mta.daemon.mounts import is_container_volume, volatility_notice
 from mta.daemon.operators.workers_state import WorkersState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.metrics import MetricsServer, metrics_sockets, new_counters, new_event_log
@@ -41,6 +40,8 @@ from mta.daemon.privileges import (
     target_identity,
 )
 from mta.daemon.process_end import Signals, exit_with, fail, ignore_signals, write_stderr
+from mta.daemon.queues.choosing import totals_of
+from mta.daemon.queues.directory import take_directory
 from mta.daemon.relay import Relay, client_certificate, read_keys, read_users, server_certificate
 from mta.daemon.rules_watch import LOOK_INTERVAL, RulesWatch
 from mta.daemon.runtime_settings import publish_settings
@@ -51,18 +52,15 @@ from mta.event_log.log import EventLog
 from mta.event_log.output import Output, TwistedObserver
 from mta.inbound.sockets.port_rule import RELAY_PORT, SUBMISSION_PORT, SUBMISSION_TLS_PORT, ListeningSocket, PortRule
 from mta.inbound.sockets.ports import NoSuchProtocol, PortError, bind
-from mta.queue.disk.permissions import restrict_to_owner
-from mta.queue.disk.queue_dir import Lock, create_for, homes, lock_relay, worker_home
+from mta.queue.disk.queue_dir import create_for, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
-from mta.queue.worker_queues.merge import merge
 from mta.rules.book import CurrentRules
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.tls.server import CertificateError
 from mta.users.users import UsersError
 from mta.workers.operator_channel import SendTo, WorkersOperator
 from mta.workers.parent import supervise
-from mta.workers.process import STOP_SECONDS
 from mta.workers.supervisor import Supervisor, WorkersFailed
 
 if TYPE_CHECKING:
@@ -185,7 +183,7 @@ class Daemon(MultiService):
         try:
             require_allowed_user(self._settings)
             forbid_new_privileges()
-            self._lock = _take_directory(self._settings, self._event_log)
+            self._lock = take_directory(self._settings, self._event_log)
             _publish_settings(self._settings, self._event_log)
             self._rules, watch = self._watched_rules()
             core = self._relay() if self._settings.workers == 1 else self._supervisor(manager.watchdog)
@@ -237,7 +235,8 @@ class Daemon(MultiService):
     def _count_traffic(self) -> None:
         run = partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool())
         directory, trouble = self._settings.queue_dir, self._event_log.trouble
-        TrafficService(directory, run=run, clock=self._reactor, trouble=trouble).setServiceParent(self)
+        totals = totals_of(self._settings)
+        TrafficService(directory, totals, run=run, clock=self._reactor, trouble=trouble).setServiceParent(self)
 
     def _serve_metrics(self, core: Relay | Supervisor, counters: "Counters") -> None:
         self._addresses += [each.getsockname()[:2] for each in self._metrics_sockets]
@@ -377,20 +376,3 @@ def _publish_settings(settings: Settings, event_log: EventLog) -> None:
         publish_settings(os.environ, settings.queue_dir, settings.rules.secret_variables if settings.rules else ())
     except OSError as error:
         event_log.notice(f"the settings cannot be published to the smtprelay command: {error}")
-
-
-def _take_directory(settings: Settings, event_log: EventLog) -> Lock:
-    """Lock QUEUE_DIR, wait for workers of an earlier parent, and merge the queues left over. Raises QueueError."""
-    directory = settings.queue_dir
-    closed = restrict_to_owner(directory, container_volume=is_container_volume(directory))
-    if closed is not None:
-        event_log.notice(closed)
-    lock = lock_relay(directory)
-    place = volatility_notice(directory)
-    if place is not None:
-        event_log.notice(place)
-    for home in homes(directory):
-        Lock(home, patience=STOP_SECONDS).release()
-    for merged in merge(directory, settings.workers, time.time()):
-        event_log.notice(str(merged))
-    return lock

@@ -10,14 +10,13 @@ from mta.admin.digest import Period, digest, due, read_last, until_next, write_l
 from mta.blocking import RunBlocking
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.periodic import PeriodicService
+from mta.daemon.queues.choosing import failures_of
 from mta.event_log.log import EventLog
 from mta.message.body import MemoryBody
-from mta.queue.disk.queue_dir import FILE_NAME, homes, is_without_queue
 from mta.queue.failures import Failures
 from mta.queue.ids import IdSource
 from mta.queue.interface import Description, NewMail, Query, Queue, QueueError
 from mta.queue.search.conditions import Conditions
-from mta.queue.sqlite.operator.failures import count_failures
 from mta.smtp.address import Address
 
 #: Seconds from the start until the first look, and the longest time between two looks, as the clock may be set.
@@ -31,6 +30,7 @@ def digest_service(
     maker = DigestMaker(
         queue,
         context.settings.queue_dir,
+        failures_of(context.settings),
         name=context.settings.mailname,
         postmaster=postmaster,
         ids=context.ids,
@@ -48,6 +48,7 @@ class DigestMaker:
         self,
         queue: Queue,
         directory: Path,
+        count: Callable[[float, float], Failures],
         *,
         name: str,
         postmaster: Address,
@@ -57,8 +58,12 @@ class DigestMaker:
         added: Callable[[], object],
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`directory` is QUEUE_DIR, and `added` is called when a digest is in the queue."""
+        """`directory` is QUEUE_DIR, and `added` is called when a digest is in the queue.
+
+        `count` blocks for the failures from one time to another, and raises QueueError.
+        """
         self._queue = queue
+        self._count = count
         self._directory = directory
         self._name = name
         self._postmaster = postmaster
@@ -87,20 +92,12 @@ class DigestMaker:
         return min(LOOK_INTERVAL, until_next(self._wall_clock()) + 1.0)
 
     async def _make(self, period: Period) -> None:
-        failures = await self._run(lambda: self._count(period))
+        failures = await self._run(lambda: self._count(period.since, period.until))
         # A process that was killed may have added it without a note in the file.
         if failures.total and not await self._is_added(period):
             await self._add(failures, period)
         await self._run(lambda: write_last(self._directory, period))
         self._last = period.until
-
-    def _count(self, period: Period) -> Failures:
-        """Return the failures of all workers."""
-        failures = Failures()
-        for home in homes(self._directory):
-            if not is_without_queue(home):
-                count_failures(home / FILE_NAME, period.since, period.until, failures)
-        return failures
 
     async def _is_added(self, period: Period) -> bool:
         conditions = Conditions(message_id=period.message_id(self._name), since=period.until)

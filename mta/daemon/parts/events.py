@@ -67,7 +67,8 @@ def _open_spool(context: RelayContext) -> Spool:
     own = Spool(context.home, now=now)
     left = [] if _worker_number(context) != 1 else _homes_left(context.settings.queue_dir, context.settings.workers)
     others = [Spool(home, now=now) for home in left]
-    lost = _missing(context.home, [own, *others])
+    # A shared queue has the changes of all relays, of which this one has sent no events.
+    lost = [] if context.settings.shared_queue else _missing(context.home, [own, *others])
     for home, spool in zip(left, others, strict=True):
         _move(spool, own)
         spool.remove()

@@ -10,8 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mta.admin.traffic import Traffic, until_next_reading
 from mta.blocking import RunBlocking
-from mta.queue.interface import QueueError
-from mta.queue.worker_queues.totals import totals
+from mta.queue.interface import Ledger, QueueError
 
 _TOLD_AFTER = 2
 
@@ -26,13 +25,15 @@ class TrafficService(Service):
     def __init__(
         self,
         directory: Path,
+        totals: Callable[[], Ledger],
         *,
         run: RunBlocking,
         clock: IReactorTime,
         trouble: Callable[[str], object],
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._directory = directory
+        """`totals` blocks for the counts so far, and raises OSError or QueueError."""
+        self._totals = totals
         self._traffic = Traffic(directory, wall_clock)
         self._run = run
         self._clock = clock
@@ -64,7 +65,7 @@ class TrafficService(Service):
 
     async def _note(self) -> None:
         try:
-            await self._run(lambda: self._traffic.note(totals(self._directory)))
+            await self._run(lambda: self._traffic.note(self._totals()))
         except (OSError, QueueError) as error:
             self._failures += 1
             if self._failures == _TOLD_AFTER:

@@ -1,6 +1,7 @@
 """The relay's own queue: one SQLite file in its home, which no other process opens for mail."""
 
 import time
+from pathlib import Path
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -9,9 +10,11 @@ from mta.daemon.parts.context import RelayContext
 from mta.daemon.periodic import PeriodicService
 from mta.daemon.queues.relay_queue import OpenedQueue
 from mta.event_log.log import EventLog
-from mta.queue.disk.queue_dir import FILE_NAME
+from mta.queue.disk.queue_dir import FILE_NAME, homes, is_without_queue
 from mta.queue.disk.threads import Threads
+from mta.queue.failures import Failures
 from mta.queue.sqlite.group_commit import Step, no_step
+from mta.queue.sqlite.operator.failures import count_failures
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.recovery import Recovery
 from mta.queue.sqlite.wal import INTERVAL, WAL_OCTETS, WalMonitor
@@ -35,6 +38,15 @@ def open_own_queue(context: RelayContext, threads: Threads) -> OpenedQueue:
         queue.clear_reported_marks().addErrback(_log_not_noted)
     wal = WalMonitor(context.home / FILE_NAME, threads, trouble=context.event_log.trouble)
     return OpenedQueue(queue, context.ids, [PeriodicService(wal.look, INTERVAL, context.reactor)])
+
+
+def own_failures(directory: Path, since: float, until: float) -> Failures:
+    """Return the failures of all workers from one time to another. Blocks; raises QueueError."""
+    failures = Failures()
+    for home in homes(directory):
+        if not is_without_queue(home):
+            count_failures(home / FILE_NAME, since, until, failures)
+    return failures
 
 
 def _step(context: RelayContext) -> Step:

@@ -1,11 +1,13 @@
 """The digest in the queue: once a day over restarts and kills, of all workers, and none without failures."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mta.admin.digest import DAY, FILE_NAME, HOUR
 from mta.blocking import run_inline
 from mta.daemon.parts.digest import LOOK_INTERVAL, DigestMaker
+from mta.daemon.queues.own import own_failures
 from mta.event_log.log import EventLog
 from mta.queue.disk.queue_dir import worker_home
 from mta.queue.ids import IdSource
@@ -36,6 +38,7 @@ class Place:
         return DigestMaker(
             self.queue,
             self.directory,
+            partial(own_failures, self.directory),
             name="relay.test",
             postmaster=parse_address("root@ops.test"),
             ids=IdSource(1),

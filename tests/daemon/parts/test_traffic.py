@@ -1,5 +1,7 @@
 """The readings of the counts: at the start, after each minute, and when the queue cannot be read."""
 
+from functools import partial
+
 from twisted.internet.task import Clock
 
 from mta.admin.traffic import Traffic
@@ -7,6 +9,7 @@ from mta.blocking import run_inline
 from mta.daemon.parts.traffic import TrafficService
 from mta.queue.disk.queue_dir import FILE_NAME, prepare
 from mta.queue.sqlite.queue import open_queue
+from mta.queue.worker_queues.totals import totals
 from tests.queue.messages import NOW, mail
 
 
@@ -25,7 +28,12 @@ class Relay:
 
     def restarted(self) -> TrafficService:
         service = TrafficService(
-            self.directory, run=run_inline, clock=self.clock, trouble=self.troubles.append, wall_clock=self.now
+            self.directory,
+            partial(totals, self.directory),
+            run=run_inline,
+            clock=self.clock,
+            trouble=self.troubles.append,
+            wall_clock=self.now,
         )
         service.startService()
         return service
