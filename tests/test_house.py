@@ -394,6 +394,13 @@ MAY_IMPORT = {
         "mta.queue.search",
         "mta.queue.sqlite.operator",
     },
+    "mta.queue.postgres.mail": {
+        "mta.message",
+        "mta.queue.ids",
+        "mta.queue.interface",
+        "mta.queue.postgres.change",
+        "mta.queue.sql",
+    },
     "mta.queue.postgres": {
         "mta.blocking",
         "mta.message",

@@ -1,0 +1,1 @@
+"""A message's way in the shared queue, from its claim to its settlement."""

@@ -1,0 +1,144 @@
+-- The statements about a message's way from its claim to its settlement, each under the name that the code uses. `%(name)s`
+-- stands for a value. They run in a transaction that has locked the lane of `%(node)s`, so that the node is not buried.
+--
+-- Rows are found by arrays of ids and by subqueries where a join would do, because a plan that was made while a table was
+-- empty may begin its join with that table and read it whole.
+
+-- Messages that another relay has locked are passed over: it claims or changes them. The claim ends with the message by
+-- which the octets of its bodies exceed `%(octets)s`. The rows of `message` as the statement found them have the due
+-- times by which the claims are ordered.
+
+-- name: claim
+WITH due AS MATERIALIZED (
+    SELECT id, due, CASE chunks WHEN 0 THEN size ELSE 0 END AS small, CASE chunks WHEN 0 THEN 0 ELSE size END AS large
+    FROM message
+    WHERE NOT held AND due <= %(now)s AND due >= %(start)s
+    ORDER BY due, id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+),
+taken AS (
+    SELECT id FROM (
+        SELECT id, sum(small) OVER earlier - small AS small, sum(large) OVER earlier - large AS large
+        FROM due WINDOW earlier AS (ORDER BY due, id ROWS UNBOUNDED PRECEDING)
+    ) AS summed
+    WHERE small < %(octets)s AND large < %(large_octets)s
+),
+claimed AS (
+    UPDATE message SET node = %(node)s, token = token + 1, due = %(until)s, leased_since = %(now)s
+    WHERE id = ANY (ARRAY(SELECT id FROM taken))
+    RETURNING id, token, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type,
+              smtputf8, ret, envid, delay_reported, login, doubt
+)
+SELECT id, token, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret,
+       envid, delay_reported, (SELECT data FROM body WHERE message_id = claimed.id), login, doubt,
+       (SELECT due FROM message AS found WHERE found.id = claimed.id)
+FROM claimed;
+
+-- As `claim`, of the messages that a filter has looked at.
+
+-- name: claim_among
+WITH due AS MATERIALIZED (
+    SELECT id, due, CASE chunks WHEN 0 THEN size ELSE 0 END AS small, CASE chunks WHEN 0 THEN 0 ELSE size END AS large
+    FROM message
+    WHERE id = ANY (%(among)s::bigint[]) AND NOT held AND due <= %(now)s
+    ORDER BY due, id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+),
+taken AS (
+    SELECT id FROM (
+        SELECT id, sum(small) OVER earlier - small AS small, sum(large) OVER earlier - large AS large
+        FROM due WINDOW earlier AS (ORDER BY due, id ROWS UNBOUNDED PRECEDING)
+    ) AS summed
+    WHERE small < %(octets)s AND large < %(large_octets)s
+),
+claimed AS (
+    UPDATE message SET node = %(node)s, token = token + 1, due = %(until)s, leased_since = %(now)s
+    WHERE id = ANY (ARRAY(SELECT id FROM taken))
+    RETURNING id, token, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type,
+              smtputf8, ret, envid, delay_reported, login, doubt
+)
+SELECT id, token, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret,
+       envid, delay_reported, (SELECT data FROM body WHERE message_id = claimed.id), login, doubt,
+       (SELECT due FROM message AS found WHERE found.id = claimed.id)
+FROM claimed;
+
+-- name: recipients
+SELECT message_id, idx, local, domain, notify, original, status, attempts, way
+FROM recipient
+WHERE message_id = ANY (%(ids)s::bigint[])
+ORDER BY message_id, idx;
+
+-- The domains are NULL if the next attempt for a recipient is to go another way.
+
+-- name: due_messages
+SELECT due, id, node IS NOT NULL, created, delay_reported OR sender_local IS NULL, (
+    SELECT CASE count(r.way) WHEN 0 THEN json_agg(DISTINCT r.domain)::text END FROM recipient AS r
+    WHERE r.message_id = m.id AND r.due IS NOT NULL)
+FROM message AS m
+WHERE NOT held AND due <= %(now)s AND due >= %(start)s
+ORDER BY due, id
+LIMIT %(limit)s;
+
+-- As due_messages, for rules that ask for more than domains. A message with too many recipients comes with NULL for them.
+
+-- name: due_envelopes
+SELECT due, id, node IS NOT NULL, created, delay_reported OR sender_local IS NULL, (
+    SELECT CASE count(r.way) WHEN 0 THEN json_agg(DISTINCT r.domain)::text END FROM recipient AS r
+    WHERE r.message_id = m.id AND r.due IS NOT NULL),
+    sender_local, sender_domain, client, helo, protocol, login, (
+    SELECT CASE WHEN count(*) <= %(recipients)s
+                THEN json_agg(json_build_array(r.local, r.domain) ORDER BY r.idx)::text END
+    FROM (SELECT idx, local, domain FROM recipient
+          WHERE message_id = m.id AND due IS NOT NULL ORDER BY idx LIMIT %(recipients)s + 1) AS r)
+FROM message AS m
+WHERE NOT held AND due <= %(now)s AND due >= %(start)s
+ORDER BY due, id
+LIMIT %(limit)s;
+
+-- name: defer
+WITH mine AS MATERIALIZED (
+    SELECT id FROM message
+    WHERE id = ANY (%(ids)s::bigint[]) AND NOT held AND node IS NULL AND due <= %(now)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE message
+SET due = (%(dues)s::double precision[])[array_position(%(ids)s::bigint[], id)]
+WHERE id = ANY (ARRAY(SELECT id FROM mine));
+
+-- name: release
+UPDATE message SET node = NULL, due = %(due)s
+WHERE id = %(id)s AND token = %(token)s AND node = %(node)s
+RETURNING id;
+
+-- Whether a claim was given back by this statement or that of a settlement, and nobody has claimed the message since.
+
+-- name: given_back
+SELECT id FROM message WHERE id = %(id)s AND token = %(token)s AND node IS NULL;
+
+-- name: release_deferred
+WITH found AS MATERIALIZED (
+    SELECT id FROM message
+    WHERE NOT held AND due = %(due)s AND node IS NULL
+    ORDER BY id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+),
+released AS (
+    UPDATE message SET due = %(now)s WHERE id = ANY (ARRAY(SELECT id FROM found)) RETURNING id
+)
+SELECT count(*) FROM released;
+
+-- name: next_due
+SELECT due FROM message WHERE NOT held AND due >= %(start)s ORDER BY due LIMIT 1;
+
+-- Reads the table, which has no index by node, because it would have to be changed with each claim.
+
+-- name: release_strays
+WITH stray AS (
+    UPDATE message SET node = NULL, due = least(due, %(now)s)
+    WHERE node = %(node)s AND coalesce(leased_since, created) < %(before)s AND id <> ALL (%(kept)s::bigint[])
+    RETURNING id
+)
+SELECT count(*) FROM stray;
