@@ -401,11 +401,15 @@ MAY_IMPORT = {
         "mta.queue.postgres.change",
         "mta.queue.sql",
     },
-    "mta.queue.postgres": {
+    "mta.queue.postgres": {"mta.queue.interface", "mta.queue.sql"},
+    "mta.queue.postgres.lanes": {
         "mta.blocking",
         "mta.message",
         "mta.queue.ids",
         "mta.queue.interface",
+        "mta.queue.postgres.change",
+        "mta.queue.postgres.errors",
+        "mta.queue.postgres.session",
         "mta.queue.sql",
     },
     "mta.queue.postgres.membership": {

@@ -14,7 +14,7 @@ from mta.queue.ids import to_number
 from mta.queue.interface import NewMail, QueueError, Settlement, Status
 from mta.queue.postgres.change import LaneFence, QueueChange
 from mta.queue.postgres.errors import Fenced
-from mta.queue.postgres.rows import (
+from mta.queue.postgres.lanes.rows import (
     MESSAGE_COLUMNS,
     RECIPIENT_COLUMNS,
     finished_recipients,

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from mta.queue.postgres.batch import SQL, BatchResult, MailBatch
 from mta.queue.postgres.change import LaneCounts, LaneFence, QueueChange
 from mta.queue.postgres.errors import Conflict, Fenced
-from mta.queue.postgres.operations import WorkOperation
+from mta.queue.postgres.lanes.batch import SQL, BatchResult, MailBatch
+from mta.queue.postgres.lanes.operations import WorkOperation
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.sql.marks import InFlightMarks
 

@@ -14,11 +14,11 @@ from twisted.internet.defer import Deferred, fail
 
 from mta.blocking import RunBlocking
 from mta.queue.interface import LeaseLost, QueueError
-from mta.queue.postgres.batch import BatchResult, MailBatch
 from mta.queue.postgres.change import QueueChange
 from mta.queue.postgres.errors import DatabaseAway, Fenced, OutcomeUnknown, as_queue_error
-from mta.queue.postgres.lane import Lane, Works
-from mta.queue.postgres.operations import AddOperation, MarkOperation, Operation, WorkOperation
+from mta.queue.postgres.lanes.batch import BatchResult, MailBatch
+from mta.queue.postgres.lanes.lane import Lane, Works
+from mta.queue.postgres.lanes.operations import AddOperation, MarkOperation, Operation, WorkOperation
 from mta.queue.sql.commit_delay import BACKGROUND, DELIVERY, MAX_BATCH, CallLater, CommitDelay
 
 T = TypeVar("T")

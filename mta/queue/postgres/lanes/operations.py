@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred
 
 from mta.queue.ids import to_number
 from mta.queue.interface import Claim, LeaseLost, NewMail, Pending, QueueError, QueueId, Settlement
-from mta.queue.postgres.batch import BatchResult, MailBatch
 from mta.queue.postgres.change import QueueChange
+from mta.queue.postgres.lanes.batch import BatchResult, MailBatch
 
 T = TypeVar("T")
 
