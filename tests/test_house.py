@@ -421,6 +421,7 @@ MAY_IMPORT = {
     "mta.queue.postgres.operator": {
         "mta.queue.entries",
         "mta.queue.errors",
+        "mta.queue.failures",
         "mta.queue.ids",
         "mta.queue.interface",
         "mta.queue.postgres.change",
@@ -428,6 +429,7 @@ MAY_IMPORT = {
         "mta.queue.postgres.session",
         "mta.queue.search",
         "mta.queue.sql",
+        "mta.smtp.address",
     },
     "mta.queue.worker_queues": {
         "mta.blocking",

@@ -152,6 +152,11 @@ def _ledger(session: DatabaseSession, waiting: int) -> Ledger:
     return Ledger(accepted, delivered, failed, removed, waiting)
 
 
+def totals(session: DatabaseSession) -> Ledger:
+    """Return the counts of all mail so far, without the recipients that wait, which are not counted here."""
+    return _ledger(session, 0)
+
+
 def audit(session: DatabaseSession) -> Audit:
     """Return the facts for an audit."""
     with _snapshot(session):
