@@ -67,7 +67,8 @@ def database_url(hosts: str, ports: str, database: str, *, user: str = OWNER, **
     return f"postgresql://{user}@/{quote(database)}?{urlencode({'host': hosts, 'port': ports, **options})}"
 
 
-def _signal(processes: Iterable[int], number: signal.Signals) -> None:
+def signal_all(processes: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to all of these processes that there still are."""
     for process in processes:
         with suppress(ProcessLookupError):
             os.kill(process, number)
@@ -149,7 +150,7 @@ class Cluster:
         """End all its processes at the same time, as a machine does that fails. `start` starts it again."""
         self._stop_first_process()
         while found := list(self.files.processes()):
-            _signal(found, signal.SIGKILL)
+            signal_all(found, signal.SIGKILL)
         self._child.wait()
         # Such a server leaves a few octets of System V shared memory, whose number is in its file.
         *_, number = (self._data / "postmaster.pid").read_text().splitlines()[6].split()
@@ -165,7 +166,7 @@ class Cluster:
         if not kind:
             self._stop_first_process()
         found = list(self.files.processes(kind))
-        _signal(found, signal.SIGSTOP)
+        signal_all(found, signal.SIGSTOP)
         until(lambda: all(map(_stopped, found)), what="the stop of the server's processes")
 
     def _stop_first_process(self) -> None:
@@ -175,7 +176,7 @@ class Cluster:
 
     def thaw(self) -> None:
         """Let stopped processes go on."""
-        _signal(self.files.processes(), signal.SIGCONT)
+        signal_all(self.files.processes(), signal.SIGCONT)
 
     @property
     def log(self) -> str:

@@ -59,7 +59,7 @@ class UserDirectory:
 
     def command(self, program: Path | str, *arguments: str) -> list[str]:
         """Return the command that runs a program as the user, in the directory."""
-        command = ["env", f"--chdir={self.path}", str(program), *arguments]
+        command = ["env", f"--chdir={self.path}", f"HOME={self.path}", str(program), *arguments]
         if self._user.pw_uid == os.geteuid():
             return command
         return ["setpriv", f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups", *command]
