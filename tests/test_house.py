@@ -324,6 +324,7 @@ MAY_IMPORT = {
         "mta.routing.carriage",
     }
     | _JOBS,
+    "mta.delivery.relays": {"mta.delivery.destinations.window", "mta.message.outcome"},
     "mta.delivery.rates": {"mta.blocking", "mta.rate", "mta.routing.carriage", "mta.routing.destination_names"},
     "mta.delivery.remote": (_VALUES | _SEAMS | {"mta.delivery.replies", "mta.routing.carriage", "mta.tls"})
     - {"mta.file_stamp", "mta.queue.ids"},
@@ -409,6 +410,13 @@ MAY_IMPORT = {
         "mta.queue.interface",
         "mta.queue.postgres.change",
         "mta.queue.postgres.errors",
+        "mta.queue.postgres.session",
+        "mta.queue.sql",
+    },
+    "mta.queue.postgres.destinations": {
+        "mta.message.outcome",
+        "mta.queue.interface",
+        "mta.queue.postgres.membership",
         "mta.queue.postgres.session",
         "mta.queue.sql",
     },

@@ -69,7 +69,7 @@ WITH mine AS (
     WHERE id = %(node)s AND NOT buried RETURNING 1
 )
 SELECT (SELECT count(*) FROM mine) = 1,
-       count(*) FILTER (WHERE alive_until >= clock_timestamp() AND isfinite(alive_until)),
+       coalesce(array_agg(id) FILTER (WHERE alive_until >= clock_timestamp() AND isfinite(alive_until)), '{}'),
        count(*) FILTER (WHERE alive_until < clock_timestamp()),
        extract(epoch FROM clock_timestamp())::double precision,
        set_config('synchronous_commit', 'off', true)
@@ -115,6 +115,11 @@ WITH old AS (
     DELETE FROM node USING old WHERE node.id = old.id RETURNING 1
 )
 SELECT count(*) FROM dropped;
+
+-- name: sweep_destinations
+DELETE FROM destination
+WHERE blocked_until < clock_timestamp() - %(age)s * interval '1 s'
+   OR penalty = 0 AND changed < clock_timestamp() - interval '1 hour';
 
 -- Of sessions of other users the start of the transaction is shown only to members of pg_read_all_stats.
 

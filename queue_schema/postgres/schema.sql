@@ -183,18 +183,22 @@ CREATE INDEX finished ON history (finished);
 CREATE INDEX failed ON history (id) WHERE failed;
 CREATE INDEX history_report ON history (report_of) WHERE report_of IS NOT NULL;
 
--- Destinations that are in trouble.
+-- Destinations that took no connection. A row whose penalty is 0 tells the other relays that the destination answers.
 CREATE TABLE destination (
     name text PRIMARY KEY,
     blocked_until timestamptz NOT NULL,
     penalty double precision NOT NULL,                   -- seconds of the present step of the back-off
-    reply text NOT NULL,
+    reply text NOT NULL,                                 -- the failure: its text, host, enhanced status and kind
     host text NOT NULL,
-    failed timestamptz NOT NULL,
+    status text NOT NULL,
+    kind text NOT NULL,
+    failed timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed timestamptz NOT NULL DEFAULT clock_timestamp(),
-    probe_node bigint,
+    probe_node bigint,                                   -- the node that tries it, as the only one until then
     probe_until timestamptz
 );
+
+CREATE INDEX destination_changed ON destination (changed);
 
 -- Tasks that one relay does for all. The relay that moves `next` on has the task.
 CREATE TABLE chore (

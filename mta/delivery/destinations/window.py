@@ -340,6 +340,15 @@ class ConcurrencyWindow:
         self._blocked_until = now + self._penalty
         self._size = 1.0
 
+    def block(self, until: float, penalty: float) -> None:
+        """Take over the penalty that another relay has found, with the seconds of its step."""
+        self._blocked_until, self._penalty, self._size = until, penalty, 1.0
+
+    def open_again(self) -> None:
+        """Forget the penalty, because another relay got an answer."""
+        if self._blocked_until is not None:
+            self._blocked_until, self._penalty, self._size = None, 0.0, float(self._limits.start)
+
     def blocked(self, now: float) -> float | None:
         """Return the time the penalty ends; None when there is none now."""
         until = self._blocked_until

@@ -14,6 +14,8 @@ MAX_TRANSACTION = 600.0
 #: seconds for which its row is kept for an operator.
 _CHUNKS_AGE = 600.0
 _NODE_AGE = 86400.0
+# Seconds for which a destination is remembered that nobody has tried again.
+_DESTINATION_AGE = 86400.0
 #: Chunks of 256 KiB and nodes that one statement removes.
 _CHUNKS = 200
 _NODES = 200
@@ -28,13 +30,14 @@ def take_chore(session: DatabaseSession, name: str, interval: float) -> bool:
 
 
 def sweep(session: DatabaseSession) -> None:
-    """Remove chunks that belong to no message and no living node, and nodes that were buried long ago. Blocks.
+    """Remove old rows: chunks of no message and no living node, destinations, and nodes that were buried. Blocks.
 
     The counts of their lanes go to the operators' lane, so that the tables do not grow with each start of a relay and
     the ledger adds up. Raises QueueError.
     """
     _repeat(session, SQL.sweep_chunks, {"age": _CHUNKS_AGE, "limit": _CHUNKS})
     _repeat(session, SQL.fold_nodes, {"age": _NODE_AGE, "limit": _NODES})
+    session.rows(SQL.sweep_destinations, {"age": _DESTINATION_AGE})
 
 
 def _repeat(session: DatabaseSession, statement: str, values: dict[str, float]) -> None:

@@ -26,8 +26,8 @@ class Beat:
 
     #: False if the node has been buried.
     accepted: bool
-    #: Relays whose leases run, this one among them.
-    living: int
+    #: The nodes whose leases run, this one among them.
+    living: tuple[int, ...]
     #: Nodes whose leases are over and that are to be buried.
     dead: int
     #: The database's clock, in seconds since 1970.
@@ -37,7 +37,7 @@ class Beat:
 def beat(session: DatabaseSession, node: int) -> Beat:
     """Prolong the lease of a node. Blocks; raises QueueError."""
     ((accepted, others, dead, time, _),) = session.rows(SQL.beat, {"node": node, "lease": LEASE})
-    return Beat(accepted, others + 1, dead, time)
+    return Beat(accepted, (node, *others), dead, time)
 
 
 class Beats:

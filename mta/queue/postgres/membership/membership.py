@@ -75,13 +75,14 @@ class Membership:
         """`node` has just joined. `clock` is monotonic. `new_session` makes a session that does not change mail."""
         #: The node as which the relay works now.
         self.node = node
-        #: The relays that live, this one among them.
-        self.living = 1
+        #: The nodes of the relays that live, this one among them.
+        self.living: tuple[int, ...] = (node.id,)
         self._identity = identity
         self._clock = clock
         self._wall_clock = wall_clock
         self._listeners = listeners
-        self._session = SerialSession(new_session(), run)
+        #: For short statements.
+        self.session = SerialSession(new_session(), run)
         self._tasks = CommonTasks(
             SerialSession(new_session(), run), chores, buried=self._have_buried, trouble=listeners.trouble
         )
@@ -89,7 +90,7 @@ class Membership:
             clock,
             reactor,
             listening=SerialSession(new_session(), run),
-            sending=self._session,
+            sending=self.session,
             woken=listeners.woken,
         )
         self._timers = Timers(clock)
@@ -118,7 +119,7 @@ class Membership:
 
     def has_turn(self, chore: str, interval: float) -> "Deferred[bool]":
         """Return whether this relay is to do a chore now, for all others too. Fails with QueueError."""
-        return self._session.do(partial(take_chore, name=chore, interval=interval))
+        return self.session.do(partial(take_chore, name=chore, interval=interval))
 
     def rejoin(self, fenced: Node) -> "Deferred[Node]":
         """Return a new node in place of one that was buried, once the database gives one. All callers get the same.
@@ -150,7 +151,7 @@ class Membership:
             waiter.errback(QueueError("the relay is stopping"))
         self._waiting = None
         try:
-            await self._session.do(self._give_back)
+            await self.session.do(self._give_back)
         except QueueError as error:
             self._listeners.trouble(
                 f"the relay cannot take leave of the shared queue ({error}): another one takes over its mail in half a"
@@ -158,7 +159,7 @@ class Membership:
             )
         await self._wakeups.stop()
         await self._tasks.stop()
-        await self._session.close()
+        await self.session.close()
 
     def _give_back(self, session: DatabaseSession) -> None:
         bury_own(session, self.node.id)
@@ -169,7 +170,7 @@ class Membership:
     def _beat(self) -> None:
         if self._waiting is None and not self._left:
             node = self.node
-            beating = self._session.do(partial(self._timed_beat, node))
+            beating = self.session.do(partial(self._timed_beat, node))
             beating.addCallbacks(self._answered, self._unanswered, (node,)).addErrback(_log_bug)
 
     def _timed_beat(self, node: Node, session: DatabaseSession) -> tuple[float, float, Beat]:
@@ -204,7 +205,7 @@ class Membership:
     # --- Another node
 
     def _try_to_join(self) -> None:
-        self._session.do(self._begin_anew).addCallbacks(self._joined, self._not_joined).addErrback(_log_bug)
+        self.session.do(self._begin_anew).addCallbacks(self._joined, self._not_joined).addErrback(_log_bug)
 
     def _begin_anew(self, session: DatabaseSession) -> Node:
         # The lanes may also have refused the node for another reason. Then its mail would wait for a burial by others.

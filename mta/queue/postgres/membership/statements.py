@@ -25,6 +25,7 @@ class MembershipStatements:
     take_chore: str
     sweep_chunks: str
     fold_nodes: str
+    sweep_destinations: str
     oldest_transaction: str
     listen: str
     notify: str

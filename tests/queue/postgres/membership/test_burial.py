@@ -8,7 +8,7 @@ import pytest
 from mta.queue.postgres.membership.burial import Burial, bury, bury_own, dead_nodes
 from mta.queue.postgres.membership.node import Node
 from mta.queue.sql.marks import read_marks
-from tests.queue.postgres.membership.shared_queue import SharedQueue
+from tests.queue.postgres.shared_queue import SharedQueue
 
 _SET_MARKS = "UPDATE lane SET sending = %(sending)s WHERE node = %(id)s AND n = %(n)s"
 

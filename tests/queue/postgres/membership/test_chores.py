@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mta.queue.postgres.membership.burial import bury_own
 from mta.queue.postgres.membership.chores import longest_transaction, sweep, take_chore
 from mta.queue.postgres.membership.node import Node
-from tests.queue.postgres.membership.shared_queue import SharedQueue
+from tests.queue.postgres.shared_queue import SharedQueue
 
 _COUNTS = "SELECT sum(accepted)::int, sum(delivered)::int, sum(failed)::int, sum(removed)::int FROM lane"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mta.queue.postgres.membership.burial import bury_own
 from mta.queue.postgres.membership.heartbeat import INTERVAL, RETRY, Beat, Beats, DatabaseClock, beat
 from mta.queue.postgres.membership.node import LEASE
-from tests.queue.postgres.membership.shared_queue import SharedQueue
+from tests.queue.postgres.shared_queue import SharedQueue
 
 
 def beaten(*times: float, answer: float = 0.1) -> Beats:
@@ -93,19 +93,19 @@ def test_a_sign_of_life_prolongs_the_lease_and_counts_the_living_and_the_dead(sh
     mover = shared.node("mover")
     shared.rows("UPDATE node SET alive_until = 'infinity' WHERE id = %(id)s", id=mover.id)
     found = beat(shared.session(), mine.id)
-    assert (found.accepted, found.living, found.dead) == (True, 2, 1)
+    assert (found.accepted, found.living, found.dead) == (True, (mine.id, other.id), 1)
     assert abs(found.time - time.time()) < 5
     assert shared.rows(
         "SELECT alive_until > clock_timestamp() + interval '25 s' FROM node WHERE id = %(id)s", id=mine.id
     )
-    assert beat(shared.session(), other.id).living == 2
+    assert beat(shared.session(), other.id).living == (other.id, mine.id)
 
 
 def test_a_buried_node_learns_of_it_and_stays_buried(shared: SharedQueue):
     node = shared.node()
     bury_own(shared.session(), node.id)
     found = beat(shared.session(), node.id)
-    assert found == Beat(False, 1, 0, found.time)
+    assert found == Beat(False, (node.id,), 0, found.time)
     assert shared.rows("SELECT buried FROM node WHERE id = %(id)s", id=node.id) == [(True,)]
 
 

@@ -13,7 +13,7 @@ from mta.queue.postgres.membership.heartbeat import INTERVAL
 from mta.queue.postgres.membership.membership import Membership, MembershipListeners, NodeIdentity
 from mta.queue.postgres.membership.node import LEASE, Node
 from tests.fakes.socket_reactor import SocketReactor
-from tests.queue.postgres.membership.shared_queue import SharedQueue
+from tests.queue.postgres.shared_queue import SharedQueue
 
 
 class Relay:
@@ -62,12 +62,12 @@ def lease_of(shared: SharedQueue, node: Node) -> float:
 
 
 def test_it_prolongs_its_lease_and_knows_how_many_live(shared: SharedQueue, relay: Relay):
-    assert relay.membership.living == 1
-    shared.node("mx2")
+    assert relay.membership.living == (relay.membership.node.id,)
+    other = shared.node("mx2")
     shared.let_lease_end(relay.membership.node, 1)
     relay.pass_time(INTERVAL)
     assert lease_of(shared, relay.membership.node) > LEASE - 5
-    assert relay.membership.living == 2
+    assert relay.membership.living == (relay.membership.node.id, other.id)
 
 
 def test_it_knows_the_clock_of_the_database(shared: SharedQueue, relay: Relay):
@@ -119,7 +119,7 @@ def test_it_buries_a_dead_relay_once_its_own_signs_of_life_go_back_for_a_lease(s
     assert shared.message(1, "node") == (None,)
     assert True in relay.calls, "its own look for the mail of the dead relay"
     assert [line.partition(" s: ")[2] for line in relay.lines] == ["1 messages that it had are due for the others"]
-    assert relay.membership.living == 1
+    assert relay.membership.living == (relay.membership.node.id,)
 
 
 def test_a_database_that_is_away_is_told_once_and_puts_burials_off(shared: SharedQueue, relay: Relay):

@@ -7,7 +7,7 @@ import pytest
 from mta.queue.interface import QueueError
 from mta.queue.postgres.membership.burial import bury_own
 from mta.queue.postgres.membership.node import join, next_tag
-from tests.queue.postgres.membership.shared_queue import SharedQueue
+from tests.queue.postgres.shared_queue import SharedQueue
 
 
 def test_tags_go_round_in_a_circle():

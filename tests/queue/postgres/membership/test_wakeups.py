@@ -9,7 +9,7 @@ from mta.blocking import run_inline
 from mta.queue.postgres.membership.serial_session import SerialSession
 from mta.queue.postgres.membership.wakeups import LOOK, LOOK_ALONE, PAUSE, RECONNECT, Wakeups
 from tests.fakes.socket_reactor import SocketReactor
-from tests.queue.postgres.membership.shared_queue import SharedQueue
+from tests.queue.postgres.shared_queue import SharedQueue
 
 _END_OTHERS = """
 SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity

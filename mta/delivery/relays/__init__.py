@@ -1,0 +1,1 @@
+"""The limits of a destination over several relays that share a queue."""
