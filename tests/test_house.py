@@ -397,9 +397,13 @@ MAY_IMPORT = {
     },
     "mta.queue.postgres.mail": {
         "mta.message",
+        "mta.queue.entries",
         "mta.queue.ids",
         "mta.queue.interface",
         "mta.queue.postgres.change",
+        "mta.queue.postgres.finish",
+        "mta.queue.postgres.lanes",
+        "mta.queue.postgres.session",
         "mta.queue.sql",
     },
     "mta.queue.postgres": {"mta.queue.interface", "mta.queue.sql"},

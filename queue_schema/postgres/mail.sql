@@ -142,3 +142,93 @@ WITH stray AS (
     RETURNING id
 )
 SELECT count(*) FROM stray;
+
+-- Locks the message of a claim. A settlement that leaves recipients without a verdict begins with it, because the
+-- statement `settle` reads these recipients as they were when it began, and not when it got the lock.
+
+-- name: lock
+SELECT id FROM message
+WHERE id = %(id)s AND token = %(token)s AND node = %(node)s
+FOR UPDATE;
+
+-- Records verdicts, each for another recipient, and gives the claim back unless it is kept or no recipient waits. The
+-- result is one row: the message if the claim held, the earliest due time of its waiting recipients, the number of
+-- recipients that became final by result, and those with many attempts.
+
+-- name: settle
+WITH fenced AS MATERIALIZED (
+    SELECT id FROM message
+    WHERE id = %(id)s AND token = %(token)s AND node = %(node)s
+    FOR UPDATE
+),
+settled AS (
+    UPDATE recipient AS r
+    SET status = v.status, attempts = r.attempts + (v.status <> 'removed')::integer, due = v.due, reply = v.reply,
+        host = v.host, finished = CASE WHEN v.due IS NULL THEN %(now)s::double precision END, signed_by = v.signed_by,
+        way = CASE WHEN r.way = v.way THEN NULL ELSE r.way END, verdict = %(token)s
+    FROM unnest(
+        %(idx)s::integer[], %(status)s::text[], %(due)s::double precision[], %(reply)s::text[], %(host)s::text[],
+        %(signed_by)s::text[], %(way)s::text[], %(time)s::double precision[], %(made_host)s::text[],
+        %(made_reply)s::text[], %(made_status)s::text[], %(tls)s::text[], %(waited)s::double precision[],
+        %(transfer)s::double precision[]
+    ) AS v (idx, status, due, reply, host, signed_by, way, time, made_host, made_reply, made_status, tls, waited,
+            transfer)
+    WHERE r.message_id = (SELECT id FROM fenced) AND r.idx = v.idx AND r.due IS NOT NULL
+    RETURNING r.idx, r.status, r.attempts, r.due, v.time, v.made_host, v.made_reply, v.made_status, v.tls, v.waited,
+              v.transfer
+),
+kept AS (
+    INSERT INTO attempt (message_id, idx, number, time, host, reply, status, tls, waited, transfer)
+    SELECT %(id)s, idx, attempts, time, made_host, made_reply, made_status, tls, waited, transfer
+    FROM settled WHERE time IS NOT NULL
+),
+waiting AS (
+    SELECT min(due) AS due FROM (
+        SELECT due FROM settled
+        UNION ALL
+        SELECT due FROM recipient
+        WHERE message_id = %(id)s AND due IS NOT NULL AND idx <> ALL (%(idx)s::integer[])
+    ) AS each
+),
+given AS (
+    UPDATE message AS m
+    SET node = CASE WHEN %(keep)s THEN m.node END,
+        due = CASE WHEN %(keep)s THEN m.due ELSE greatest(waiting.due, %(not_before)s::double precision) END,
+        delay_reported = m.delay_reported OR %(delay_reported)s,
+        doubt = CASE WHEN m.doubt IS NOT NULL THEN (
+            SELECT jsonb_build_object(m.id, jsonb_agg(jsonb_build_array(i, i)))::text
+            FROM jsonb_array_elements(m.doubt::jsonb -> m.id::text) AS range,
+                 generate_series((range ->> 0)::integer, (range ->> 1)::integer) AS i
+            WHERE i <> ALL (%(idx)s::integer[])
+            HAVING count(*) > 0) END
+    FROM waiting
+    WHERE m.id = (SELECT id FROM fenced) AND waiting.due IS NOT NULL
+)
+SELECT (SELECT id FROM fenced), (SELECT due FROM waiting),
+       count(*) FILTER (WHERE status = 'delivered'), count(*) FILTER (WHERE status = 'failed'),
+       count(*) FILTER (WHERE status = 'removed'),
+       array_agg(idx) FILTER (WHERE attempts > %(many)s), array_agg(attempts) FILTER (WHERE attempts > %(many)s)
+FROM settled;
+
+-- Of many attempts for a recipient, drops those in the middle.
+
+-- name: drop_attempts
+DELETE FROM attempt AS a
+USING unnest(%(idx)s::integer[], %(attempts)s::integer[]) AS v (idx, attempts)
+WHERE a.message_id = %(id)s AND a.idx = v.idx AND a.number > %(first)s AND a.number <= v.attempts - %(last)s;
+
+-- Whether a settlement that is offered again was recorded: a verdict came under its claim, or the claim ended the
+-- message, or all its reports are there. A settlement with no verdict does no more than to give the claim back.
+
+-- name: recorded
+SELECT 1 WHERE EXISTS (
+    SELECT FROM recipient WHERE message_id = %(id)s AND idx = ANY (%(idx)s::integer[]) AND verdict = %(token)s
+) OR EXISTS (
+    SELECT FROM history WHERE id = %(id)s AND token = %(token)s AND node <> 0
+) OR cardinality(%(idx)s::integer[]) = 0 AND EXISTS (
+    SELECT FROM message WHERE id = %(id)s AND token = %(token)s AND node IS NULL
+) OR cardinality(%(reports)s::bigint[]) > 0 AND NOT EXISTS (
+    SELECT FROM unnest(%(reports)s::bigint[]) AS report (id)
+    WHERE NOT EXISTS (SELECT FROM message WHERE message.id = report.id OFFSET 0)
+          AND NOT EXISTS (SELECT FROM history WHERE history.id = report.id OFFSET 0)
+);

@@ -21,6 +21,10 @@ class MailStatements:
     release_deferred: str
     next_due: str
     release_strays: str
+    lock: str
+    settle: str
+    drop_attempts: str
+    recorded: str
 
 
 SQL = read_statements(MailStatements, (files("queue_schema") / "postgres" / "mail.sql").read_text("utf-8"))

@@ -1,54 +1,17 @@
 """Claims on PostgreSQL by several relays, and the rows that they leave."""
 
-from typing import Any
-
-from twisted.trial.unittest import SynchronousTestCase
-
-from mta.message.body import FileBody, MemoryBody
-from mta.queue.ids import to_id, to_number
-from mta.queue.interface import Claim, DeferralFilter
-from mta.queue.postgres.change import QueueChange
+from mta.message.body import MemoryBody
+from mta.queue.ids import to_id
+from mta.queue.interface import DeferralFilter
 from mta.queue.postgres.mail import claims
-from mta.queue.postgres.mail.claim_start import WHOLE_EVERY, ClaimStart
+from mta.queue.postgres.mail.claim_start import WHOLE_EVERY
 from mta.queue.sql.due import select_due
-from tests.queue.messages import LEASE, NOW, scratch
-from tests.queue.postgres.tables import BODY, Tables
-
-ME, PEER = 3, 4
-
-
-class ClaimCase(SynchronousTestCase):
-    def setUp(self):
-        self.tables = Tables(self)
-        self.change = QueueChange(self.tables.session, ME)
-        self.start = ClaimStart()
-        self.files = scratch(self)
-
-    def claim(self, now: float = NOW, limit: int = 10, change: QueueChange | None = None, **options: Any):
-        return claims.claim(change or self.change, self.start, now, limit, LEASE, large_body=self.large_body, **options)
-
-    def large_body(self, id, size):
-        return FileBody(self.files / id, size)
-
-    def claimed(self, *arguments: Any, **options: Any) -> list[int]:
-        return [to_number(one.id) for one, _ in self.claim(*arguments, **options)]
-
-    def one(self, **options: Any) -> Claim:
-        ((claim, _),) = self.claim(**options)
-        return claim
-
-    def peer(self) -> QueueChange:
-        return QueueChange(self.tables.new_session(), PEER)
-
-    def again(self) -> QueueChange:
-        return QueueChange(self.tables.session, ME, again=True)
-
-    def message(self, number: int) -> dict[str, Any]:
-        (row,) = (row for row in self.tables.rows("message") if row["id"] == number)
-        return row
+from tests.queue.messages import LEASE, NOW
+from tests.queue.postgres.mail.case import ME, PEER, MailCase
+from tests.queue.postgres.tables import BODY
 
 
-class ClaimTests(ClaimCase):
+class ClaimTests(MailCase):
     def test_a_claim_is_in_the_name_of_its_node_until_the_lease_ends(self):
         self.tables.add(7, token=2, due=NOW - 5)
         claim = self.one()
@@ -103,7 +66,7 @@ class ClaimTests(ClaimCase):
         self.assertEqual(self.claimed(limit=1, among=[1, 5]), [5])
 
 
-class ClaimStartTests(ClaimCase):
+class ClaimStartTests(MailCase):
     def test_a_message_that_became_due_long_before_the_last_claim_is_found_within_half_a_minute(self):
         self.tables.add(1, due=NOW - 10)
         self.assertEqual(self.claimed(), [1])
@@ -123,7 +86,7 @@ class ClaimStartTests(ClaimCase):
         self.assertEqual(claims.next_due(self.change, self.start, NOW), NOW - 20)
 
 
-class FilterTests(ClaimCase):
+class FilterTests(MailCase):
     def test_a_message_that_must_be_claimed_is_none_for_the_filter(self):
         self.tables.add(1)
         self.tables.add(2, node=PEER, token=1)
@@ -159,7 +122,7 @@ class FilterTests(ClaimCase):
         self.assertFalse(self.tables.session.connected)
 
 
-class ReleaseTests(ClaimCase):
+class ReleaseTests(MailCase):
     def test_a_claim_of_another_node_or_token_is_not_released(self):
         self.tables.add(7)
         claim = self.one()

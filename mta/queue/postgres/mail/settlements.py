@@ -1,0 +1,122 @@
+"""Settlements that do more than to finish a message at its first attempt: the batch statement has those.
+
+A settlement is the work of a transaction that has locked the lane of the node in whose name the message was claimed.
+The usual one, a new attempt for the only recipient, is one statement.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mta.queue.entries import FIRST_ATTEMPTS, LAST_ATTEMPTS, Status
+from mta.queue.ids import to_number
+from mta.queue.interface import Settlement, Verdict
+from mta.queue.postgres.change import QueueChange
+from mta.queue.postgres.finish import finish
+from mta.queue.postgres.lanes.batch import add_all
+from mta.queue.postgres.lanes.rows import storable
+from mta.queue.postgres.mail.statements import SQL
+from mta.queue.postgres.session import Values
+
+_Column = list[Any]
+_NO_ATTEMPT = (None,) * 7
+_COLUMNS = (
+    *("idx", "status", "due", "reply", "host", "signed_by", "way"),
+    *("time", "made_host", "made_reply", "made_status", "tls", "waited", "transfer"),
+)
+
+
+def settle(change: QueueChange, settlement: Settlement) -> bool:
+    """Carry out `Queue.settle` but for the marks of copies in flight; return whether the claim still held.
+
+    If it may have been done before (`change.again`), it is not done twice, and the result is as it was then. Raises
+    QueueError as `QueueChange.rows` does, and if a report is in the queue already.
+    """
+    fence = {"id": to_number(settlement.claim.id), "token": settlement.claim.token, "node": change.node}
+    if change.again and _is_recorded(change, settlement, fence):
+        return True
+    if not _has_verdicts_on_all(settlement) and not change.rows(SQL.lock, fence):
+        return False
+    rounds = list(_rounds(settlement.verdicts))
+    for verdicts in rounds:
+        keep = settlement.keep_claim or verdicts is not rounds[-1]
+        held, due = _record(change, settlement, fence, verdicts, keep=keep)
+        if not held:
+            return False
+    add_all(change, settlement.reports, settlement.now)
+    if due is None:
+        finish(change, [fence["id"]], settlement.now)
+    return True
+
+
+def _is_recorded(change: QueueChange, settlement: Settlement, fence: Values) -> bool:
+    indexes = [verdict.index for verdict in settlement.verdicts]
+    reports = [to_number(report.id) for report in settlement.reports]
+    return bool(change.rows(SQL.recorded, {**fence, "idx": indexes, "reports": reports}))
+
+
+def _has_verdicts_on_all(settlement: Settlement) -> bool:
+    """Whether each recipient that waited when the message was claimed has a verdict."""
+    claim, verdicts = settlement.claim, settlement.verdicts
+    return {verdict.index for verdict in verdicts}.issuperset(pending.index for pending in claim.pending)
+
+
+def _rounds(verdicts: Sequence[Verdict]) -> Iterator[Sequence[Verdict]]:
+    """Yield the verdicts in order, so that a recipient has at most one in each part; yield one part at least."""
+    part: dict[int, Verdict] = {}
+    for verdict in verdicts:
+        if verdict.index in part:
+            yield list(part.values())
+            part = {}
+        part[verdict.index] = verdict
+    yield list(part.values())
+
+
+def _record(
+    change: QueueChange, settlement: Settlement, fence: dict[str, int], verdicts: Sequence[Verdict], *, keep: bool
+) -> tuple[bool, float | None]:
+    """Record verdicts and count them; return whether the claim held, and when the next recipient is due."""
+    values: dict[str, Any] = dict(fence)
+    values |= _columns(verdicts)
+    values |= {"now": settlement.now, "keep": keep, "not_before": settlement.not_before}
+    values |= {"delay_reported": settlement.delay_reported, "many": FIRST_ATTEMPTS + LAST_ATTEMPTS}
+    ((number, due, delivered, failed, removed, many, attempts),) = change.rows(SQL.settle, values)
+    if number is None:
+        return False, None
+    change.counts.count(Status.DELIVERED, delivered)
+    change.counts.count(Status.FAILED, failed)
+    change.counts.count(Status.REMOVED, removed)
+    if many:
+        bounds = {"first": FIRST_ATTEMPTS, "last": LAST_ATTEMPTS}
+        change.rows(SQL.drop_attempts, {"id": number, "idx": many, "attempts": attempts, **bounds})
+    return True, due
+
+
+def _columns(verdicts: Sequence[Verdict]) -> dict[str, _Column]:
+    """Return the values of verdicts as columns by name."""
+    columns: Sequence[_Column] = [list(column) for column in zip(*map(_row, verdicts), strict=True)]
+    return dict(zip(_COLUMNS, columns or [[] for _ in _COLUMNS], strict=True))
+
+
+def _row(verdict: Verdict) -> tuple[Any, ...]:
+    outcome, attempt = verdict.outcome, verdict.attempt
+    row = (
+        verdict.index,
+        verdict.status.value,
+        verdict.due,
+        storable(outcome.text),
+        storable(outcome.host),
+        storable(verdict.signed_by) or None,
+        verdict.way,
+    )
+    if attempt is None:
+        return row + _NO_ATTEMPT
+    return (
+        *row,
+        attempt.time,
+        storable(attempt.host),
+        storable(attempt.reply),
+        attempt.status,
+        storable(attempt.tls),
+        attempt.waited,
+        attempt.transfer,
+    )
