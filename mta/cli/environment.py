@@ -10,7 +10,7 @@ import click
 
 from mta.config.setting import SettingsReader
 from mta.config.sources.env_file import read_env_file
-from mta.config.table import BIND_IP, PORT, QUEUE_DIR
+from mta.config.table import BIND_IP, PORT, QUEUE_DIR, QUEUE_URL
 from mta.daemon.runtime_settings import NAMES, published_settings, settings_path
 from mta.inbound.networks import TrustList
 from mta.inbound.sockets.proxy_header import LOCAL_HEADER
@@ -38,6 +38,11 @@ def command_environment(environ: Mapping[str, str], env_file: Path | None = None
 def current_environment() -> Mapping[str, str]:
     """Return the environment for the current click command and its option --env-file. Raises SettingsError."""
     return command_environment(os.environ, click.get_current_context().meta.get(_ENV_FILE))
+
+
+def is_shared(environ: Mapping[str, str]) -> bool:
+    """Whether the queue of an environment is at QUEUE_URL, and not in QUEUE_DIR."""
+    return bool(environ.get(QUEUE_URL.name, "").strip())
 
 
 def relay_address(reader: SettingsReader) -> tuple[str, int]:

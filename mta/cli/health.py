@@ -1,6 +1,7 @@
 """`smtprelay health`: checks that the relay greets and answers EHLO, and that the queue of each worker can be written.
 
-The check connects as a client and opens the queue as another program, so it does not depend on the daemon's reactor.
+The check connects as a client and opens the queue as another program, so it does not depend on the daemon's reactor. Of
+a shared queue it checks that the database takes connections for writing.
 """
 
 import socket
@@ -12,7 +13,7 @@ from typing import BinaryIO
 
 import click
 
-from mta.cli.environment import current_environment, introduce, relay_address, where_to_look
+from mta.cli.environment import current_environment, introduce, is_shared, relay_address, where_to_look
 from mta.config.setting import SettingsError, SettingsReader
 from mta.config.table import PROXY_NETWORKS, QUEUE_DIR
 from mta.inbound.networks import TrustList
@@ -69,7 +70,13 @@ def check(environ: Mapping[str, str], patience: float = PATIENCE) -> None:
     balancers = reader.get(PROXY_NETWORKS)
     reader.check()
     accepts(host, port, patience, balancers)
-    all_can_be_written(directory, patience)
+    if is_shared(environ):
+        # The driver takes longer to import than the rest of the check.
+        from mta.cli.state.shared import check_database  # noqa: PLC0415
+
+        check_database(environ, patience)
+    else:
+        all_can_be_written(directory, patience)
 
 
 def accepts(host: str, port: int, patience: float = PATIENCE, balancers: TrustList = _NO_BALANCERS) -> None:

@@ -4,19 +4,24 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mta.admin.client.client_state import ClientState, client_of, is_running
 from mta.admin.state import NotRunning, RelayState
-from mta.cli.environment import current_environment, where_to_look
+from mta.cli.environment import current_environment, is_shared, where_to_look
 from mta.cli.errors import command_errors
 from mta.cli.results import answer
 from mta.config.readers.domains import read_mailname
 from mta.config.setting import SettingsReader
 from mta.config.table import QUEUE_DIR
 from mta.queue.interface import Entry, Query, QueueError
+
+if TYPE_CHECKING:
+    from mta.cli.state.stopped import QueueState
 
 #: Messages that one request asks for.
 PAGE = 500
@@ -32,30 +37,38 @@ def queue_directory(environ: Mapping[str, str]) -> Path:
 
 @contextmanager
 def relay_state() -> Iterator[RelayState]:
-    """Yield the relay of the current command, or its queue files if none runs; turn errors into a CommandError."""
+    """Yield the relay of the current command, or its queue if none runs here; turn errors into a CommandError."""
     with command_errors():
         environ = current_environment()
         directory = queue_directory(environ)
         if is_running(directory):
             yield client_of(directory)
             return
-        with _stopped(environ, directory) as stopped:
-            yield stopped
+        state = _shared(environ) if is_shared(environ) else _stopped(environ, directory)
+        try:
+            yield state
+        finally:
+            state.close()
 
 
-@contextmanager
-def _stopped(environ: Mapping[str, str], directory: Path) -> Iterator[RelayState]:
+def _stopped(environ: Mapping[str, str], directory: Path) -> "QueueState":
     # A command that asks a relay needs neither SQLite nor Twisted.
     from mta.cli.state.stopped import StoppedState  # noqa: PLC0415
 
     try:
-        state = StoppedState(directory, lambda: read_mailname(SettingsReader(environ), socket.gethostname))
+        return StoppedState(directory, partial(_mailname, environ))
     except QueueError as error:
         raise QueueError(f"{error}{where_to_look(environ)}") from error.__cause__
-    try:
-        yield state
-    finally:
-        state.close()
+
+
+def _shared(environ: Mapping[str, str]) -> "QueueState":
+    from mta.cli.state.shared import SharedState, shared_server  # noqa: PLC0415
+
+    return SharedState(shared_server(environ), partial(_mailname, environ))
+
+
+def _mailname(environ: Mapping[str, str]) -> str:
+    return read_mailname(SettingsReader(environ), socket.gethostname)
 
 
 @contextmanager

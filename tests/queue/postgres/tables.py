@@ -40,7 +40,8 @@ class Tables:
 
     def __init__(self, case: Any) -> None:
         """`case.addCleanup` drops the database."""
-        self.parameters = read_server(database(case)).connection_parameters()
+        self.url = database(case)
+        self.parameters = read_server(self.url).connection_parameters()
         with psycopg.connect(**self.parameters) as connection:
             connection.execute(_SCHEMA)
         self.look = psycopg.connect(

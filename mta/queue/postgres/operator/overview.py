@@ -5,6 +5,7 @@ from importlib.resources import files
 
 from mta.queue.failures import FailedRecipient, Failures
 from mta.queue.ids import to_id
+from mta.queue.postgres.membership.node import LEASE
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.sql.statements import read_statements
 from mta.smtp.address import Address
@@ -30,15 +31,19 @@ class NodeState:
     #: When it started, in seconds since 1970, and how long ago that is.
     started: float
     age: float
-    #: Seconds until the others take over its mail, unless it gives a sign of life before; below 0 if they are about to.
-    lease: float
+    #: Seconds since its last sign of life, and whether the others do not take over its mail yet.
+    silent: float
+    alive: bool
     #: Messages that it has in work.
     claims: int
 
 
 def nodes(session: DatabaseSession) -> list[NodeState]:
     """Return the relays, the oldest first."""
-    return [NodeState(*row) for row in session.rows(_SQL.nodes)]
+    return [
+        NodeState(id, name, program, started, age, max(0.0, LEASE - lease), lease > 0, claims)
+        for id, name, program, started, age, lease, claims in session.rows(_SQL.nodes)
+    ]
 
 
 def count_failures(session: DatabaseSession, since: float, until: float) -> Failures:
