@@ -4,7 +4,7 @@ A message comes in one of two ways: from the intake that has just stored it, in 
 it is due. From there on both are the same: `DeliveryService._deliver` is the way of each message, from top to bottom.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
@@ -200,11 +200,22 @@ class DeliveryService(Service):
                     destination.unblock()
         if action not in {Action.RETRY, Action.RELEASE}:
             jobs = self._work.jobs
-            for job in [jobs[id] for id in ids if id in jobs]:
-                job.cancelled = True
-            for destination in destinations:
-                destination.withdraw(lambda group: group.job.cancelled)
+            self._cancel([jobs[id] for id in ids if id in jobs])
         self._claimer.wake()
+
+    def drop_claims(self) -> None:
+        """Begin no further step for any message in work, because other relays have all claims of this one.
+
+        Transactions that run come to their end. Those of them that are to be marked yet send nothing.
+        """
+        self._cancel(list(self._work.jobs.values()))
+        self._claimer.wake()
+
+    def _cancel(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            job.cancelled = True
+        for destination in self._destinations.all():
+            destination.withdraw(lambda group: group.job.cancelled)
 
     def _abort(self) -> None:
         for destination in self._destinations.all():

@@ -584,6 +584,56 @@ class StopTests(ServiceCase):
         assert not self.entries()[0].claimed
 
 
+class LostClaimsTests(ServiceCase):
+    """Another relay took over the mail, because this one had stood still."""
+
+    def lose_claims(self) -> None:
+        self.clock.rightNow += DeliveryLimits().lease + 1
+        claiming = self.queue.claim(self.clock.seconds(), 100, 3600.0)
+        self.taken_over = self.successResultOf(claiming)
+        self.service.drop_claims()
+
+    def test_mail_that_waits_for_a_connection_or_its_way_is_not_sent(self) -> None:
+        finding = self.look_up("slow.test")
+        self.start()
+        self.connector.slow = True
+        new = [self.hand_over("bob@b.test"), self.hand_over("eve@slow.test")]
+        self.lose_claims()
+        self.connector.slow = False
+        self.connector.connect()
+        finding.callback(Plan("mx.test", ()))
+        self.clock.advance(1)
+        assert self.connector.requests == []
+        assert [self.statuses(each) for each in new] == [[Status.WAITING]] * 2
+        assert all(entry.claimed for entry in self.entries()), "by the other relay"
+        assert self.lines == [], "each message is the other relay's affair"
+
+    def test_a_transaction_that_runs_comes_to_its_end_and_its_result_is_told_as_lost(self) -> None:
+        self.start()
+        self.connector.held = True
+        self.hand_over("bob@b.test")
+        self.lose_claims()
+        (running,) = [connection for connection in self.connector.connections if connection.pending]
+        running.answer()
+        assert len(self.events("lease-lost")) == 1
+        assert self.events("delivered") == []
+
+    def test_it_takes_mail_again(self) -> None:
+        self.start()
+        self.connector.held = True
+        self.hand_over("bob@b.test")
+        self.lose_claims()
+        self.connector.held = False
+        for claim in self.taken_over:
+            self.successResultOf(self.queue.release(claim, self.clock.seconds()))
+        self.service.wake()
+        (running,) = [connection for connection in self.connector.connections if connection.pending]
+        running.answer()
+        assert self.statuses(self.hand_over("eve@b.test")) == [Status.DELIVERED]
+        self.clock.advance(1)
+        assert self.service.running
+
+
 class OperatorTests(ServiceCase):
     def test_a_removed_message_that_waits_for_a_connection_is_not_sent(self) -> None:
         self.start()

@@ -99,7 +99,12 @@ class Membership:
         self._away = False
         self._left = False
         # Callers that wait for the next node; None while the relay has one.
-        self._waiting: list[Deferred[Node]] | None = None
+        self._waiting: list[Deferred[None]] | None = None
+
+    @property
+    def node_id(self) -> int:
+        """The number of the node as which the relay works now."""
+        return self.node.id
 
     def start(self) -> None:
         """Show the first sign of life, and go on doing so."""
@@ -121,22 +126,25 @@ class Membership:
         """Return whether this relay is to do a chore now, for all others too. Fails with QueueError."""
         return self.session.do(partial(take_chore, name=chore, interval=interval))
 
-    def rejoin(self, fenced: Node) -> "Deferred[Node]":
-        """Return a new node in place of one that was buried, once the database gives one. All callers get the same.
+    def next_node(self, buried: int) -> "Deferred[None]":
+        """Fire once the relay works as another node than `buried`: at once, or when the database gives one.
 
         Fails with QueueError if the relay leaves before.
         """
         if self._left:
             return fail(QueueError("the relay is stopping"))
-        if fenced.id != self.node.id:
-            return succeed(self.node)
-        waiter: Deferred[Node] = Deferred()
+        if buried != self.node.id:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
         if self._waiting is None:
             self._waiting = []
             self._beats.failed()
             self._listeners.trouble(_BURIED)
             self._listeners.buried()
             self._try_to_join()
+        # The new node may be there already.
+        if self._waiting is None:
+            return succeed(None)
         self._waiting.append(waiter)
         return waiter
 
@@ -187,7 +195,7 @@ class Membership:
             self._away = False
             self._listeners.notice("the queue's database answers again")
         if not answer.accepted:
-            self.rejoin(node).addErrback(_ignore)
+            self.next_node(node.id).addErrback(_ignore)
             return
         self._beats.succeeded(sent, answered)
         self._timers.later(max(RETRY, sent + INTERVAL - self._clock.seconds()), self._beat)
@@ -218,7 +226,7 @@ class Membership:
         waiting, self._waiting = self._waiting, None
         self._listeners.notice(f"this relay goes on as node {node.id} of the shared queue")
         for waiter in waiting or ():
-            waiter.callback(node)
+            waiter.callback(None)
         self._beat()
 
     def _not_joined(self, failure: Failure) -> None:

@@ -93,16 +93,15 @@ def test_buried_by_others_it_drops_its_claims_and_goes_on_as_a_new_node(shared: 
     assert relay.membership.node == second
 
 
-def test_all_who_find_the_same_node_fenced_get_the_same_new_one(shared: SharedQueue, relay: Relay):
+def test_all_who_find_the_same_node_fenced_wait_for_the_same_new_one(shared: SharedQueue, relay: Relay):
     first = relay.membership.node
     shared.add(1, first)
     shared.refuse()
-    waiting = [relay.membership.rejoin(first), relay.membership.rejoin(first)]
+    waiting = [relay.membership.next_node(first.id) for _ in range(2)]
     assert not any(waiter.called for waiter in waiting)
     shared.accept()
     relay.pass_time(2)
-    nodes = [waiter.result for waiter in (*waiting, relay.membership.rejoin(first))]
-    assert nodes == [relay.membership.node] * 3
+    assert all(waiter.called for waiter in (*waiting, relay.membership.next_node(first.id)))
     assert relay.membership.node != first
     assert shared.message(1, "node") == (None,), "a node that no relay is any more keeps nothing"
     assert relay.calls.count(("buried", first)) == 1
@@ -158,11 +157,11 @@ def test_a_relay_that_cannot_take_leave_says_so_and_lets_waiting_callers_go(shar
     relay = Relay(shared, "mx1")
     relay.membership.start()
     shared.refuse()
-    waiter = relay.membership.rejoin(relay.membership.node)
+    waiter = relay.membership.next_node(relay.membership.node_id)
     left = relay.membership.leave()
     assert left.called
     errors: list[QueueError] = []
-    late = relay.membership.rejoin(relay.membership.node)
+    late = relay.membership.next_node(relay.membership.node_id)
     for failed in (waiter, late):
         failed.addErrback(lambda failure: errors.append(failure.value))
     assert [str(error) for error in errors] == ["the relay is stopping"] * 2
