@@ -26,7 +26,7 @@ T = TypeVar("T")
 #: Seconds for which a client is kept waiting for a database that does not answer. It waits ten minutes by RFC 5321
 #: section 4.5.3.2.6.
 PATIENCE = 60.0
-#: Seconds between two offers of a batch.
+#: Seconds between two offers of a batch, except for the first two.
 PAUSE = 0.5
 
 
@@ -168,7 +168,7 @@ class Lanes:
 
     async def _offer_until_known(self, lane: Lane, batch: MailBatch, operations: Sequence[Operation]) -> BatchResult:
         works: Works = [operation for operation in operations if isinstance(operation, WorkOperation)]
-        again = False
+        again = lost = False
         while True:
             withdrawn = tuple(lane.withdrawn)
             offer = partial(lane.offer, self._node(), batch, works, again=again, withdrawn=withdrawn)
@@ -184,7 +184,10 @@ class Lanes:
                 self._in_trouble[lane] = error
                 if self._call_later is None or self._closing:
                     raise
-                await self._pause(self._call_later)
+                # After a lost connection a new one can often be made at once.
+                if lost or isinstance(error, DatabaseAway):
+                    await self._pause(self._call_later)
+                lost = True
             else:
                 del lane.withdrawn[: len(withdrawn)]
                 return result
