@@ -231,7 +231,7 @@ class Cluster:
     def wait_for_standby(self, standby: "Cluster", *, synchronous: bool = True) -> None:
         """Wait until a standby has all changes made so far; `synchronous` makes each commit wait for it from now on."""
         if synchronous:
-            self.set(synchronous_standby_names=standby.name)
+            self.set(synchronous_standby_names=f'"{standby.name}"')
         ((now,),) = self.execute("SELECT pg_current_wal_lsn()")
         query = f"SELECT application_name, sync_state, replay_lsn >= '{now}' FROM pg_stat_replication"
         wanted = (standby.name, "sync" if synchronous else "async", True)
