@@ -368,7 +368,6 @@ MAY_IMPORT = {
     "mta.queue.disk": {"mta.message", "mta.queue.interface", "mta.queue.errors"},
     "mta.queue.sqlite.operator": {
         "mta.smtp.address",
-        "mta.message.outcome",
         "mta.queue.entries",
         "mta.queue.errors",
         "mta.queue.failures",
@@ -441,6 +440,7 @@ MAY_IMPORT = {
         "mta.queue.sql",
     },
     "mta.queue.postgres.operator": {
+        "mta.message.body",
         "mta.queue.entries",
         "mta.queue.errors",
         "mta.queue.failures",

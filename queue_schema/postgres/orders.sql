@@ -73,3 +73,30 @@ WITH forgotten AS (
     RETURNING 1
 )
 SELECT count(*) FROM forgotten;
+
+-- name: returnable
+SELECT m.id, m.token, m.created, m.size, m.chunks, m.sender_local, m.sender_domain, m.client, m.helo, m.protocol,
+       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, (SELECT data FROM body WHERE message_id = m.id), m.login
+FROM message AS m WHERE m.id = ANY (%(ids)s::bigint[]) ORDER BY m.id;
+
+-- name: returnable_recipients
+SELECT message_id, idx, local, domain, notify, original, status, attempts, way, reply, host,
+       due IS NOT NULL
+       AND (%(recipient)s::text = ''
+            OR lower((local || CASE domain WHEN '' THEN '' ELSE '@' || domain END) COLLATE "C") = %(recipient)s::text)
+FROM recipient WHERE message_id = ANY (%(ids)s::bigint[]) ORDER BY message_id, idx;
+
+-- name: chunk
+SELECT data FROM chunk WHERE message_id = %(id)s AND n = %(n)s;
+
+-- name: return_recipients
+WITH returned AS (
+    UPDATE recipient SET status = 'failed', due = NULL, finished = %(now)s::double precision,
+                         reply = %(text)s::text || CASE reply WHEN '' THEN '' ELSE %(said)s::text || reply END
+    WHERE message_id = ANY (%(ids)s::bigint[]) AND due IS NOT NULL
+          AND (%(recipient)s::text = ''
+               OR lower((local || CASE domain WHEN '' THEN '' ELSE '@' || domain END) COLLATE "C")
+                  = %(recipient)s::text)
+    RETURNING 1
+)
+SELECT count(*) FROM returned;

@@ -9,6 +9,7 @@ from typing import Any
 
 from mta.message.body import Body
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
+from mta.message.outcome import Failed
 from mta.queue.ids import to_id
 from mta.queue.interface import Claim, Pending
 from mta.smtp.address import Address
@@ -62,3 +63,12 @@ def read_due_envelope(row: Sequence[Any]) -> Envelope | None:
     sender = None if local is None else Address(local, domain)
     addresses = (Recipient(Address(*parts)) for parts in json.loads(recipients))
     return Envelope(sender, tuple(addresses), Origin(client, helo, protocol, login))
+
+
+#: Stands between an operator's text and the last answer of the host, if there was one.
+LAST_REPLY = "; the last try said: "
+
+
+def returned(text: str, reply: str, host: str) -> Failed:
+    """Return the failure of a recipient whose message an operator returns, with the last answer of its host."""
+    return Failed(f"{text}{LAST_REPLY}{reply}" if reply else text, host)

@@ -5,9 +5,7 @@ finds no claim of its own any more, so that it can neither mark its recipients n
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -17,29 +15,10 @@ from mta.queue.errors import hold_of_one_recipient
 from mta.queue.ids import known_numbers, to_id
 from mta.queue.postgres.change import QueueChange
 from mta.queue.postgres.finish import finish
+from mta.queue.postgres.operator.order_statements import SQL
+from mta.queue.postgres.operator.search import are_storable
 from mta.queue.search.matching import plain
-from mta.queue.sql.statements import read_statements
 
-
-@dataclass(frozen=True, slots=True)
-class OrderStatements:
-    """The statements, a field for each in orders.sql. A name that only one of the two has is an error at import."""
-
-    lock: str
-    all_messages: str
-    all_for: str
-    waiting_for: str
-    others_wait: str
-    retry: str
-    reroute: str
-    try_now: str
-    hold: str
-    release: str
-    remove: str
-    forget: str
-
-
-_SQL = read_statements(OrderStatements, (files("queue_schema") / "postgres" / "orders.sql").read_text("utf-8"))
 # Whether the messages of an order that names none must be held. A retry of all messages must not release those that an
 # operator has put on hold.
 _HELD = {Action.RETRY: False, Action.RELEASE: True}
@@ -71,6 +50,8 @@ async def apply(
     only; after an error those of the first ones stay changed. Raises QueueError.
     """
     recipient = plain(recipient)
+    if not are_storable(recipient):
+        return []
     numbers = await submit(partial(_all, action=action, recipient=recipient)) if ids is None else known_numbers(ids)
     numbers = sorted(set(numbers))
     # The hold of one recipient is refused for all messages or for none.
@@ -99,19 +80,19 @@ def apply_action(
     cannot be of one recipient, and as `QueueChange.rows` does.
     """
     held = None if named else _HELD.get(action)
-    ((locked,),) = change.rows(_SQL.lock, {"ids": list(numbers), "held": held})
+    ((locked,),) = change.rows(SQL.lock, {"ids": list(numbers), "held": held})
     if recipient and locked:
         # Read after the lock, because a settlement may have made the recipient final until then.
-        ((locked,),) = change.rows(_SQL.waiting_for, {"ids": locked, "recipient": recipient})
+        ((locked,),) = change.rows(SQL.waiting_for, {"ids": locked, "recipient": recipient})
     if not locked:
         return []
     if action is Action.REMOVE:
         _remove(change, locked, now, recipient)
     elif action is Action.RETRY:
-        change.rows(_SQL.retry, {"ids": locked, "now": now})
+        change.rows(SQL.retry, {"ids": locked, "now": now})
     elif action is Action.REROUTE:
-        change.rows(_SQL.reroute, {"ids": locked, "recipient": recipient, "to": to})
-        change.rows(_SQL.try_now, {"ids": locked, "now": now})
+        change.rows(SQL.reroute, {"ids": locked, "recipient": recipient, "to": to})
+        change.rows(SQL.try_now, {"ids": locked, "now": now})
     else:
         _hold_or_release(change, action, locked, now, recipient)
     return [to_id(number) for number in locked]
@@ -120,23 +101,23 @@ def apply_action(
 def _all(change: QueueChange, action: Action, recipient: str) -> list[int]:
     """Return the messages to which an order may apply that names none."""
     if recipient:
-        ((numbers,),) = change.rows(_SQL.all_for, {"recipient": recipient})
+        ((numbers,),) = change.rows(SQL.all_for, {"recipient": recipient})
     else:
-        ((numbers,),) = change.rows(_SQL.all_messages, {"held": _HELD.get(action)})
+        ((numbers,),) = change.rows(SQL.all_messages, {"held": _HELD.get(action)})
     return numbers  # type: ignore[no-any-return]
 
 
 def _hold_or_release(change: QueueChange, action: Action, numbers: list[int], now: float, recipient: str) -> None:
-    if recipient and (rows := change.rows(_SQL.others_wait, {"ids": numbers, "recipient": recipient})):
+    if recipient and (rows := change.rows(SQL.others_wait, {"ids": numbers, "recipient": recipient})):
         raise hold_of_one_recipient(to_id(rows[0][0]))
     if action is Action.HOLD:
-        change.rows(_SQL.hold, {"ids": numbers, "now": now})
+        change.rows(SQL.hold, {"ids": numbers, "now": now})
     else:
-        change.rows(_SQL.release, {"ids": numbers})
+        change.rows(SQL.release, {"ids": numbers})
 
 
 def _remove(change: QueueChange, numbers: list[int], now: float, recipient: str) -> None:
-    ((removed,),) = change.rows(_SQL.remove, {"ids": numbers, "now": now, "recipient": recipient})
+    ((removed,),) = change.rows(SQL.remove, {"ids": numbers, "now": now, "recipient": recipient})
     change.counts.count(Status.REMOVED, removed)
     finish(change, numbers, now)
 
@@ -147,5 +128,5 @@ def forget(change: QueueChange, before: float, limit: int) -> int:
     Messages that were finished within the last hour by the clock of the database stay: an offer that is made again,
     because its outcome was not known, finds them there.
     """
-    ((forgotten,),) = change.rows(_SQL.forget, {"before": before, "limit": limit})
+    ((forgotten,),) = change.rows(SQL.forget, {"before": before, "limit": limit})
     return forgotten  # type: ignore[no-any-return]

@@ -87,9 +87,14 @@ def _tables(wanted: Conditions, *, finished: bool) -> Iterator[tuple[str, Where]
 
 
 def _is_storable(wanted: Conditions) -> bool:
-    """Whether messages can have texts as in the conditions; no text in the database has NUL or half a character."""
+    """Whether messages can have texts as in the conditions."""
     texts = (each for each in astuple(wanted) if isinstance(each, str))
-    return not any(map(_UNSTORABLE.search, (*wanted.words, *texts)))
+    return are_storable(*wanted.words, *texts)
+
+
+def are_storable(*texts: str) -> bool:
+    """Whether the database can have texts, none of which there has NUL or half a character."""
+    return not any(map(_UNSTORABLE.search, texts))
 
 
 def _rows(session: DatabaseSession, statement: str, values: Sequence[Value]) -> list[Row]:

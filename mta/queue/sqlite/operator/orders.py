@@ -3,13 +3,12 @@
 import sqlite3
 from collections.abc import Sequence
 
-from mta.message.outcome import Failed
 from mta.queue.entries import Action, QueueId
 from mta.queue.errors import hold_of_one_recipient
 from mta.queue.ids import known_numbers, to_id
 from mta.queue.interface import MakeReports, Verdict
 from mta.queue.search.matching import plain
-from mta.queue.sql.values import storable
+from mta.queue.sql.values import returned, storable
 from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.rows import ids_json
 from mta.queue.sqlite.statements import SQL
@@ -119,8 +118,3 @@ def bounce(
         filed += _finish(connection, ids_json([number]), now)
         done.append(claim.id)
     return done, filed
-
-
-def returned(text: str, reply: str, host: str) -> Failed:
-    """Return the failure of a recipient whose message an operator returns, with the last answer of its host."""
-    return Failed(f"{text}; the last try said: {reply}" if reply else text, host)

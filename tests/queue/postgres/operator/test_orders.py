@@ -107,6 +107,10 @@ class ActionTests(OrderCase):
         self.assertEqual(self.apply(Action.REMOVE, recipient="ü@example.test")[0], [])
         self.assertEqual(self.apply(Action.REMOVE, recipient="Ü@EXAMPLE.test")[0], [2])
 
+    def test_an_address_that_the_database_cannot_store_is_that_of_no_message(self):
+        self.tables.add(1)
+        self.assertEqual(self.apply(Action.REMOVE, recipient="\udcff\0@example.test")[0], [])
+
     def test_many_messages_are_changed_in_several_transactions(self):
         self.tables.add(1)
         self.tables.look.execute(
