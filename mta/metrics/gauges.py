@@ -39,6 +39,7 @@ def queue_samples(summary: Summary, load: Load, space: Space, now: float, second
         "queue_recipients": summary.recipients.get(Status.WAITING, 0),
         "history_messages": summary.finished,
         "queue_due_messages": load.due,
+        "queue_late_seconds": 0.0 if load.first_due is None else max(0.0, now - load.first_due),
         "queue_bytes": load.octets,
         "queue_free_bytes": space.total,
         "queue_full": int(space.full),

@@ -83,6 +83,13 @@ _GAUGES = (
     Metric("queue_recipients", Kind.GAUGE, "Recipients that wait."),
     Metric("history_messages", Kind.GAUGE, "Finished messages that the queue remembers."),
     Metric("queue_due_messages", Kind.GAUGE, "Messages that are due and not being delivered."),
+    Metric(
+        "queue_late_seconds",
+        Kind.GAUGE,
+        "Time since the first of the due messages became due; 0 if there is none. Relays are too few, or too slow, if it"
+        " grows.",
+        merge=Merge.MAX,
+    ),
     Metric("queue_bytes", Kind.GAUGE, "Octets of the messages that wait."),
     Metric("queue_free_bytes", Kind.GAUGE, "Octets that mail may still take on the queue's disk.", merge=Merge.MIN),
     Metric("queue_full", Kind.GAUGE, "1 if mail is refused for lack of room, else 0.", merge=Merge.MAX),

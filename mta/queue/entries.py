@@ -197,6 +197,8 @@ class Load:
     due: int
     #: Octets of all messages that wait.
     octets: int
+    #: When the first of the due ones became due.
+    first_due: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

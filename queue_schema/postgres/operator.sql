@@ -53,7 +53,8 @@ SELECT m.chunks, b.data FROM message AS m LEFT JOIN body AS b ON b.message_id = 
 SELECT data FROM chunk WHERE message_id = %(id)s ORDER BY n;
 
 -- name: load
-SELECT count(*) FILTER (WHERE due <= %(now)s AND NOT held AND node IS NULL), coalesce(sum(size), 0)::bigint
+SELECT count(*) FILTER (WHERE due <= %(now)s AND NOT held AND node IS NULL), coalesce(sum(size), 0)::bigint,
+       min(due) FILTER (WHERE due <= %(now)s AND NOT held AND node IS NULL)
 FROM message;
 
 -- name: first_due

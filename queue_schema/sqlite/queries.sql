@@ -255,7 +255,8 @@ SELECT count(*), coalesce(sum(held), 0), coalesce(sum(leased), 0)
 FROM message INDEXED BY waiting WHERE due IS NOT NULL;
 
 -- name: load
-SELECT count(CASE WHEN due <= ? AND NOT held AND NOT leased THEN 1 END), coalesce(sum(size), 0)
+SELECT count(CASE WHEN due <= ?1 AND NOT held AND NOT leased THEN 1 END), coalesce(sum(size), 0),
+       min(CASE WHEN due <= ?1 AND NOT held AND NOT leased THEN due END)
 FROM message INDEXED BY waiting WHERE due IS NOT NULL;
 
 -- name: oldest

@@ -25,6 +25,8 @@ WITHOUT_PANEL = {
     "smtprelay_history_messages",
     "smtprelay_processes",
     "smtprelay_queue_full",
+    # The measure by which Kubernetes starts more relays.
+    "smtprelay_queue_late_seconds",
     "smtprelay_queue_read_seconds",
     "smtprelay_start_time_seconds",
 }

@@ -28,7 +28,7 @@ class Answering:
     def load(self, now: float) -> "Deferred[Load]":
         assert now == NOW
         answer: Deferred[Load] = Deferred()
-        answer.callback(Load(3, 4096))
+        answer.callback(Load(3, 4096, NOW - 7))
         return answer
 
     def space(self) -> "Deferred[Space]":
@@ -62,6 +62,7 @@ def test_the_figures_are_those_of_the_queue() -> None:
         ("queue_recipients", ()): 5,
         ("history_messages", ()): 7,
         ("queue_due_messages", ()): 3,
+        ("queue_late_seconds", ()): 7.0,
         ("queue_bytes", ()): 4096,
         ("queue_free_bytes", ()): 1024,
         ("queue_full", ()): 0,

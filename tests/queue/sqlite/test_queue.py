@@ -60,10 +60,10 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.now(self.queue.add(mail(), NOW, due=NOW + 60))
         self.now(self.queue.add(mail(held=True), NOW))
         claim = self.now(self.queue.add(mail(), NOW, lease=LEASE))
-        self.assertEqual(self.now(self.queue.load(NOW)), Load(1, 4 * size))
-        self.assertEqual(self.now(self.queue.load(NOW + 60)), Load(2, 4 * size))
+        self.assertEqual(self.now(self.queue.load(NOW)), Load(1, 4 * size, NOW))
+        self.assertEqual(self.now(self.queue.load(NOW + 60)), Load(2, 4 * size, NOW))
         self.settled(claim, Verdict(0, TOOK))
-        self.assertEqual(self.now(self.queue.load(NOW)), Load(1, 3 * size))
+        self.assertEqual(self.now(self.queue.load(NOW)), Load(1, 3 * size, NOW))
 
     def test_a_large_message_that_is_removed_leaves_no_file(self):
         self.now(self.queue.add(self.written(mail(), self.large()), NOW))

@@ -79,6 +79,8 @@ def _tables(wanted: Conditions, *, finished: bool) -> Iterator[tuple[str, Where]
     if wanted.states == (State.FAILED,):
         # Part of an index, which keeps a search for failures from reading the whole history.
         where.add("m.failed")
+    if wanted.states == (State.REMOVED,):
+        where.add("""m.recipients @> '[{"status": "removed"}]'""")
     if (domain := exact_domain(wanted)) is not None:
         # A quarter of the time of a look at each recipient.
         where.add("m.recipients @> ?::jsonb", json.dumps([{"domain": domain}]))

@@ -156,4 +156,4 @@ class SnapshotTests(SynchronousTestCase):
         self.tables.add(2, due=NOW + 60)
         self.tables.add(3, held=True)
         self.tables.add(4, node=1, token=1)
-        self.assertEqual(reading.load(self.session, NOW), Load(1, 4 * len(BODY)))
+        self.assertEqual(reading.load(self.session, NOW), Load(1, 4 * len(BODY), NOW))
