@@ -12,7 +12,7 @@ from typing import NoReturn
 from tests.deploy.manifests import documents
 
 #: Set by the test: this of the container's environment gives way to the running relay's own.
-OWN = ("PORT", "QUEUE_DIR", "MAIL_DIR", "NET_DEV", "RELAY_NETWORKS")
+OWN = ("PORT", "QUEUE_DIR", "QUEUE_URL", "QUEUE_PASSWORD_FILE", "MAIL_DIR", "NET_DEV", "RELAY_NETWORKS")
 
 
 def refuse(words: str) -> NoReturn:
@@ -31,15 +31,15 @@ def compose(arguments: Sequence[str]) -> None:
     (whole,) = documents(Path("compose.yaml"))
     service = whole["services"]["smtp"]
     mounts = {f"/run/secrets/{name}": one["file"] for name, one in whole.get("secrets", {}).items()}
-    for volume in service["volumes"]:
+    for volume in service.get("volumes", ()):
         source, target = volume.split(":")[:2]
         if source.startswith("./"):
             mounts[target] = source
     missing = [source for source in mounts.values() if not os.access(source, os.R_OK)]
     match arguments:
-        case ["up", "-d"] | ["restart", "smtp"] if missing:
+        case ["up", "-d", *_] | ["restart", "smtp"] if missing:
             refuse(f"there is no {missing}")
-        case ["up", "-d"] | ["restart", "smtp"] | ["logs", "smtp"]:
+        case ["up", "-d"] | ["up", "-d", "--scale", "smtp=5"] | ["restart", "smtp"] | ["logs", "smtp"]:
             pass
         case ["exec", "smtp", *command]:
             run(command, {name: _outside(value, mounts) for name, value in service["environment"].items()})
