@@ -86,8 +86,8 @@ _GAUGES = (
     Metric(
         "queue_late_seconds",
         Kind.GAUGE,
-        "Time since the first of the due messages became due; 0 if there is none. Relays are too few, or too slow, if it"
-        " grows.",
+        "Time since the first of the due messages became due; 0 if there is none. Relays are too few, or too slow, if"
+        " it grows.",
         merge=Merge.MAX,
     ),
     Metric("queue_bytes", Kind.GAUGE, "Octets of the messages that wait."),
