@@ -396,7 +396,9 @@ MAY_IMPORT = {
     },
     "mta.queue.postgres.mail": {
         "mta.message",
+        "mta.queue.disk",
         "mta.queue.entries",
+        "mta.queue.errors",
         "mta.queue.ids",
         "mta.queue.interface",
         "mta.queue.postgres.change",

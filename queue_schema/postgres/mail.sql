@@ -232,3 +232,16 @@ SELECT 1 WHERE EXISTS (
     WHERE NOT EXISTS (SELECT FROM message WHERE message.id = report.id OFFSET 0)
           AND NOT EXISTS (SELECT FROM history WHERE history.id = report.id OFFSET 0)
 );
+
+-- The chunks of a body are stored before its message. An earlier attempt to store them may have left some.
+
+-- name: drop_chunks
+DELETE FROM chunk
+WHERE message_id = %(id)s AND NOT EXISTS (SELECT FROM message WHERE message.id = %(id)s OFFSET 0);
+
+-- name: add_chunk
+INSERT INTO chunk (message_id, n, node, data)
+SELECT %(id)s, %(n)s, %(node)s, %(data)s WHERE NOT EXISTS (SELECT FROM message WHERE message.id = %(id)s OFFSET 0);
+
+-- name: chunks
+SELECT data FROM chunk WHERE message_id = %(id)s AND n >= %(first)s AND n < %(end)s ORDER BY n;

@@ -25,6 +25,9 @@ class MailStatements:
     settle: str
     drop_attempts: str
     recorded: str
+    drop_chunks: str
+    add_chunk: str
+    chunks: str
 
 
 SQL = read_statements(MailStatements, (files("queue_schema") / "postgres" / "mail.sql").read_text("utf-8"))
