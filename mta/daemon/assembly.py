@@ -92,6 +92,8 @@ class RelayParts:
     figures: RelayFigures | None
     #: The relay as an operator asks and orders it.
     state: OwnState
+    #: Has the delivery look for due mail.
+    wake: Callable[[], object]
 
 
 def wire_up(context: RelayContext, queue: RelayQueue) -> RelayParts:
@@ -105,7 +107,7 @@ def wire_up(context: RelayContext, queue: RelayQueue) -> RelayParts:
     trust_store = TrustStore(settings.smarthost_ca_file, event_log.trouble, context.client_certificate)
     aliases = None if settings.aliases_file is None else AliasesFile(settings.aliases_file, event_log.notice)
     local = _local_mail(context, queue, aliases)
-    delivery_context = DeliveryContext(clock, time.time, event_log)
+    delivery_context = DeliveryContext(clock, context.wall_clock, event_log)
     tokens = None if settings.grant is None else _token_source(context, resolver, settings.grant, trust_store)
     rule_hosts = _rule_hosts(context.rules, trust_lookup(resolver), clock, event_log)
     router = MailRouter(rules, resolver, clock.seconds)
@@ -149,7 +151,7 @@ def wire_up(context: RelayContext, queue: RelayQueue) -> RelayParts:
     state = _own_state(context, queue, delivery, tokens)
     if context.alone:
         services.append(_admin_socket(context, state))
-    return RelayParts(factory, services, reloads, partial(_close, rates, events), figures, state)
+    return RelayParts(factory, services, reloads, partial(_close, rates, events), figures, state, delivery.wake)
 
 
 async def _close(rates: OwnRates, events: "EventStream | None") -> None:
@@ -174,7 +176,7 @@ def _intake(
         delivery,
         context.event_log,
         ids=context.ids,
-        wall_clock=time.time,
+        wall_clock=context.wall_clock,
         name=settings.mailname,
         limits=limits,
         was_delivered_here=_loop_check(local, settings.local_domains),
@@ -201,11 +203,11 @@ def _local_mail(context: RelayContext, queue: RelayQueue, aliases: AliasesFile |
         forwarding = Forwarding(
             aliases.current,
             settings.local_domains.matches,
-            new_id=lambda: context.ids.new(time.time()),
+            new_id=lambda: context.ids.new(context.wall_clock()),
             writer=queue.writer,
             require_room=queue.require_room,
         )
-    return local_mail(settings, context.in_thread, time.time, forwarding)
+    return local_mail(settings, context.in_thread, context.wall_clock, forwarding)
 
 
 def _admin_socket(context: RelayContext, state: RelayState) -> IService:
@@ -313,14 +315,15 @@ def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterab
 
 def _periodic_services(context: RelayContext, queue: RelayQueue, delivery: DeliveryService) -> Iterator[IService]:
     event_log, clock = context.event_log, context.reactor
-    history = HistoryKeeper(queue, context.settings.history_days, wall_clock=time.time, trouble=event_log.trouble)
-    space = SpaceKeeper(queue, wall_clock=time.time, notice=event_log.notice, trouble=event_log.trouble)
+    now, trouble = context.wall_clock, event_log.trouble
+    history = HistoryKeeper(queue, context.settings.history_days, wall_clock=now, trouble=trouble)
+    space = SpaceKeeper(queue, wall_clock=now, notice=event_log.notice, trouble=event_log.trouble)
     queue.when_short(lambda: clock.callLater(0, space.look))
-    auditor = Auditor(queue, wall_clock=time.time, alarm=event_log.alarm, trouble=event_log.trouble)
+    auditor = Auditor(queue, wall_clock=now, alarm=event_log.alarm, trouble=trouble)
     clocks = ClockWatch(
         wall_clock=time.time,
         monotonic=clock.seconds,
-        make_all_due=lambda: queue.make_all_due(time.time()).addCallback(lambda _: delivery.wake()),
+        make_all_due=lambda: queue.make_all_due(now()).addCallback(lambda _: delivery.wake()),
         wake=delivery.wake,
         event_log=event_log,
     )
