@@ -42,6 +42,8 @@ class PostgresSearchTests(SynchronousTestCase):
         return search(self.session, Query(conditions=Conditions(**conditions), finished=True))
 
     def test_only_ascii_letters_match_in_either_case_in_any_locale(self):
+        self.tables = Tables(self, altered=True)
+        self.session = self.tables.new_session(changes=False)
         for table in ("message", "recipient"):
             columns = ("local", "domain") if table == "recipient" else ("subject", "login")
             for column in columns:
