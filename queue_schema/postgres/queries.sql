@@ -7,7 +7,8 @@ WHERE node = %(node)s AND n = %(lane)s AND NOT buried
 RETURNING session;
 
 -- All that waits, in one statement: messages to add, messages whose recipients all became final at the first attempt, and
--- marks. Each part joins the rows that a part before it returned, and no two parts are joined with each other, because
+-- marks. A message of which a recipient was final before, by an order or an earlier settlement, is not finished here. Each
+-- part joins the rows that a part before it returned, and no two parts are joined with each other, because
 -- PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up each id by its
 -- hash. The statement must change the row of the lane even if there is nothing else to do:
 -- the answer to a second offer then comes after a commit that is as durable as any. The third column of the result is
@@ -58,6 +59,7 @@ ended AS (
         %(removed)s::int[], %(recipients)s::text[]
     ) AS v (id, token, finished, delivered, failed, removed, recipients)
     WHERE m.id = v.id AND m.token = v.token AND m.node = me.node
+          AND NOT EXISTS (SELECT FROM recipient AS r WHERE r.message_id = m.id AND r.due IS NULL OFFSET 0)
     RETURNING m.*, v.finished, v.delivered, v.failed, v.removed, v.recipients
 ),
 emptied AS (DELETE FROM recipient USING ended WHERE recipient.message_id = ended.id),

@@ -8,19 +8,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, DeferredLock, fail
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
-from mta.queue.entries import Action, DomainShape, Entry, Query, QueueId, Summary
+from mta.queue.entries import Action, Audit, DomainShape, Entry, Load, Query, QueueId, Summary
 from mta.queue.failures import Failures
 from mta.queue.interface import Ledger, MakeReports, NewMail, QueueError
+from mta.queue.postgres.change import QueueChange
+from mta.queue.postgres.errors import OutcomeUnknown
 from mta.queue.postgres.lanes.batch import add_all
 from mta.queue.postgres.lanes.gathering import Lanes
 from mta.queue.postgres.lanes.lane import OPERATORS, Lane
 from mta.queue.postgres.membership.statements import SQL
 from mta.queue.postgres.operator import orders, overview, reading
+from mta.queue.postgres.operator.bounce import bounce
 from mta.queue.postgres.operator.overview import NodeState
 from mta.queue.postgres.operator.search import count_messages
+from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import Server
 from mta.queue.search.conditions import Conditions
@@ -34,13 +39,12 @@ class OperatorsQueue:
     def __init__(self, server: Server, run: RunBlocking, seconds: Callable[[], float] = time.monotonic) -> None:
         """`run` runs the work that blocks: one question and one change at a time."""
         parameters = server.connection_parameters()
-        self._run = run
-        self._reading = DatabaseSession(parameters, changes=False)
-        self._turn = DeferredLock()
-        self._lanes = Lanes([Lane(DatabaseSession(parameters), 0)], run, node=lambda: OPERATORS, seconds=seconds)
+        self._closed = False
+        self._reading = SerialSession(DatabaseSession(parameters, changes=False), run)
+        self._orders = Lanes([Lane(DatabaseSession(parameters), 0)], run, node=lambda: OPERATORS, seconds=seconds)
 
     def _ask(self, question: Callable[[DatabaseSession], T]) -> "Deferred[T]":
-        return self._turn.run(self._run, partial(question, self._reading))
+        return fail(QueueError("the queue is closed")) if self._closed else self._reading.do(question)
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return messages in the order that the query asks for."""
@@ -66,6 +70,14 @@ class OperatorsQueue:
         """Return the counts of messages and recipients."""
         return self._ask(reading.summary)
 
+    def load(self, now: float) -> "Deferred[Load]":
+        """Return the messages that are due now, and the octets of all that wait."""
+        return self._ask(partial(reading.load, now=now))
+
+    def audit(self) -> "Deferred[Audit]":
+        """Return the facts for an audit."""
+        return self._ask(reading.audit)
+
     def totals(self) -> "Deferred[Ledger]":
         """Return the counts of all mail so far, without the recipients that wait."""
         return self._ask(reading.totals)
@@ -78,7 +90,7 @@ class OperatorsQueue:
         """Return the relays that share the queue, the oldest first."""
         return self._ask(overview.nodes)
 
-    def add(self, mail: NewMail, now: float) -> "Deferred[None]":
+    def add_due(self, mail: NewMail, now: float) -> "Deferred[None]":
         """Store a message that is due at once, with its body in memory."""
         return self._change(lambda change: add_all(change, [mail], now))
 
@@ -86,32 +98,50 @@ class OperatorsQueue:
         self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = "", to: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Apply an action to messages, and return their ids."""
-        done = Deferred.fromCoroutine(orders.apply(self._lanes.work, action, ids, now, recipient=recipient, to=to))
-        return done.addCallback(self._wake_relays)
+        applying = orders.apply(self._orders.work, action, ids, now, recipient=recipient, to=to)
+        return Deferred.fromCoroutine(applying).addErrback(_unknown).addCallback(self._wake_relays)
 
     def bounce(
-        self,
-        ids: Sequence[QueueId],  # noqa: ARG002
-        now: float,  # noqa: ARG002
-        text: str,  # noqa: ARG002
-        make_reports: MakeReports,  # noqa: ARG002
-        *,
-        recipient: str = "",  # noqa: ARG002
+        self, ids: Sequence[QueueId], now: float, text: str, make_reports: MakeReports, *, recipient: str = ""
     ) -> "Deferred[list[QueueId]]":
         """Return messages to their senders, and give their ids."""
-        return fail(QueueError("mail of a shared queue cannot be returned by this command yet"))
+        work = partial(
+            bounce, ids=ids, now=now, text=text, make_reports=make_reports, recipient=recipient, add_all=add_all
+        )
+        return self._change(work)
 
-    def _change(self, work: Callable[..., T]) -> "Deferred[T]":
-        return self._lanes.work(work).addCallback(self._wake_relays)
+    def forget(self, before: float, limit: int = 10_000) -> "Deferred[int]":
+        """Drop messages from the history."""
+        return self._orders.work(partial(orders.forget, before=before, limit=limit)).addErrback(_unknown)
+
+    def _change(self, work: Callable[[QueueChange], T]) -> "Deferred[T]":
+        return self._orders.work(work).addErrback(_unknown).addCallback(self._wake_relays)
 
     def _wake_relays(self, result: T) -> "Deferred[T]":
         """Tell the relays that mail may be due, which is a hint: without it they look every few seconds."""
-
-        def notify(session: DatabaseSession) -> None:
-            session.rows(SQL.notify, {"text": ""})
-
-        return self._ask(notify).addBoth(lambda _: result)
+        return self._ask(_notify).addBoth(lambda _: result)
 
     def close(self) -> "Deferred[None]":
         """Finish earlier requests, then close the connections."""
-        return self._lanes.close().addCallback(lambda _: self._ask(DatabaseSession.close))
+        if self._closed:
+            return succeed(None)
+        self._closed = True
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        await self._orders.close()
+        await self._reading.close()
+
+
+def _notify(session: DatabaseSession) -> None:
+    session.rows(SQL.notify, {"text": "order"})
+
+
+def _unknown(failure: Failure) -> Failure:
+    """Tell the operator of an order whose outcome is not known that it is not done by half."""
+    failure.trap(QueueError)
+    if failure.check(OutcomeUnknown) is None:
+        return failure
+    raise QueueError(
+        f"{failure.getErrorMessage()}: the order was carried out in whole or not at all; see smtprelay queue list"
+    ) from failure.value

@@ -24,8 +24,8 @@ from mta.queue.postgres.destinations.rows import (
     note_failure,
     take_probe,
 )
-from mta.queue.postgres.membership.serial_session import SerialSession
 from mta.queue.postgres.membership.timers import Timers
+from mta.queue.postgres.serial_session import SerialSession
 
 #: Seconds between two looks for news of other relays.
 LOOK = 5.0

@@ -6,7 +6,7 @@ PATIENCE the clients hear that their messages were not accepted, and these messa
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -39,11 +39,11 @@ class Lanes:
         run: RunBlocking,
         *,
         node: Callable[[], int],
-        rejoin: Callable[[], Awaitable[None]] | None = None,
+        rejoin: Callable[[int], Awaitable[None]] | None = None,
         seconds: Callable[[], float],
         call_later: CallLater | None = None,
     ) -> None:
-        """`node` returns the present node, and `rejoin` makes another one if the present one is buried.
+        """`node` returns the present node, and `rejoin` waits for the next one after a buried one.
 
         `seconds` is a clock for deadlines. Without `call_later` an offer whose outcome is unknown fails at once, and
         without `rejoin` an offer in the name of a buried node.
@@ -89,6 +89,16 @@ class Lanes:
     def work(self, work: Callable[[QueueChange], T], *, urgent: bool = True) -> "Deferred[T]":
         """Run work in a transaction; fires with its result when that is durable, or fails with a QueueError."""
         return self.submit(WorkOperation(work, urgent=urgent))
+
+    def unmark(self, number: int, indexes: Collection[int] | None = None) -> None:
+        """Remove the marks of these recipients of a message, or all of it, with the next batch."""
+        for lane in self.lanes:
+            lane.marks.remove(number, indexes)
+
+    def forget_marks(self) -> None:
+        """Forget all marks, because the next batches are those of a new node."""
+        for lane in self.lanes:
+            lane.marks.clear()
 
     def give_up_late(self) -> None:
         """Fail the operations whose deadline is over. Call it every second."""
@@ -146,6 +156,8 @@ class Lanes:
         batch = MailBatch()
         for operation in operations:
             operation.join(batch)
+            if isinstance(operation, MarkOperation):
+                lane.marks.put(operation.number, operation.indexes)
         batch.sending = lane.marks.take_text()
         try:
             result = await self._offer_until_known(lane, batch, operations)
@@ -170,14 +182,14 @@ class Lanes:
         works: Works = [operation for operation in operations if isinstance(operation, WorkOperation)]
         again = lost = False
         while True:
-            withdrawn = tuple(lane.withdrawn)
-            offer = partial(lane.offer, self._node(), batch, works, again=again, withdrawn=withdrawn)
+            node, withdrawn = self._node(), tuple(lane.withdrawn)
+            offer = partial(lane.offer, node, batch, works, again=again, withdrawn=withdrawn)
             try:
                 result = await self._run(offer)
             except Fenced:
                 if self._rejoin is None:
                     raise
-                await self._rejoin()
+                await self._rejoin(node)
                 again = True
             except (OutcomeUnknown, DatabaseAway) as error:
                 again = again or isinstance(error, OutcomeUnknown)

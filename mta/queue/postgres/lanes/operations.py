@@ -1,6 +1,6 @@
 """The operations that share a transaction, each with its part of the batch and its Deferred."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -63,7 +63,10 @@ class AddOperation:
 
 
 class EndOperation:
-    """Finishes a message by a settlement of which `is_plain_end` is true. The result tells whether the lease held."""
+    """Finishes a message by a settlement of which `is_plain_end` is true.
+
+    The result is False if the lease was lost, or a recipient was final before.
+    """
 
     urgent = False
     deadline: float | None = None
@@ -87,11 +90,13 @@ class MarkOperation:
 
     urgent = False
 
-    def __init__(self, id: QueueId, token: int, deadline: float) -> None:
+    def __init__(self, id: QueueId, token: int, indexes: Collection[int], deadline: float) -> None:
+        """`token` is that of the claim."""
         self.alone = False
         self.deadline: float | None = deadline
         self.done: Deferred[None] = Deferred()
         self.number = to_number(id)
+        self.indexes = indexes
         self._id = id
         self._token = token
 

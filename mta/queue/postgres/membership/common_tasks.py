@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from mta.queue.interface import QueueError
 from mta.queue.postgres.membership.burial import Burial, bury, dead_nodes
 from mta.queue.postgres.membership.chores import longest_transaction, sweep, take_chore
-from mta.queue.postgres.membership.serial_session import SerialSession
+from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 
 #: Seconds between two rounds of burials by any relay, and between two sweeps.

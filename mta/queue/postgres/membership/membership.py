@@ -20,9 +20,9 @@ from mta.queue.postgres.membership.chores import take_chore
 from mta.queue.postgres.membership.common_tasks import LOOK_INTERVAL, Chore, CommonTasks
 from mta.queue.postgres.membership.heartbeat import INTERVAL, RETRY, Beat, Beats, DatabaseClock, beat
 from mta.queue.postgres.membership.node import LEASE, Node, join
-from mta.queue.postgres.membership.serial_session import SerialSession
 from mta.queue.postgres.membership.timers import Timers
 from mta.queue.postgres.membership.wakeups import Wakeups
+from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 
 _log = Logger()

@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 
 from mta.queue.interface import QueueError
 from mta.queue.postgres.membership.notifications import NotificationReader
-from mta.queue.postgres.membership.serial_session import SerialSession
 from mta.queue.postgres.membership.statements import SQL
 from mta.queue.postgres.membership.timers import Timers
+from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 
 #: Seconds between two looks, and between them where no notification arrives.

@@ -8,7 +8,7 @@ from mta.blocking import run_inline
 from mta.message.outcome import ErrorKind, TryLater
 from mta.queue.postgres.destinations.board import LOOK, PROBE, TURN, DestinationBoard, DownDestination
 from mta.queue.postgres.membership.chores import sweep
-from mta.queue.postgres.membership.serial_session import SerialSession
+from mta.queue.postgres.serial_session import SerialSession
 from tests.fakes.socket_reactor import SocketReactor
 from tests.queue.postgres.shared_queue import SharedQueue
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from mta.blocking import run_inline
-from mta.queue.postgres.membership.serial_session import SerialSession
 from mta.queue.postgres.membership.wakeups import LOOK, LOOK_ALONE, PAUSE, RECONNECT, Wakeups
+from mta.queue.postgres.serial_session import SerialSession
 from tests.fakes.socket_reactor import SocketReactor
 from tests.queue.postgres.shared_queue import SharedQueue
 

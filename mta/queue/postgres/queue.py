@@ -1,0 +1,255 @@
+"""The queue that several relays share in a PostgreSQL database."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, execute, fail
+from twisted.python.failure import Failure
+
+from mta.blocking import RunBlocking
+from mta.message.body import MAX_MEMORY_BODY, Body, FileBody
+from mta.queue.disk.files import PART, remove
+from mta.queue.disk.space import assess_space, free_octets_or_refuse, no_room
+from mta.queue.disk.writer import Writer
+from mta.queue.ids import to_number
+from mta.queue.interface import Claim, DeferralFilter, LeaseLost, NewMail, QueueError, QueueId, Settlement, Space
+from mta.queue.postgres.change import QueueChange
+from mta.queue.postgres.in_work import InWork
+from mta.queue.postgres.lanes.batch import is_plain_end
+from mta.queue.postgres.lanes.gathering import PATIENCE, Lanes
+from mta.queue.postgres.lanes.lane import Lane
+from mta.queue.postgres.lanes.operations import AddOperation, EndOperation, MarkOperation
+from mta.queue.postgres.mail import claims
+from mta.queue.postgres.mail.claim_start import ClaimStart
+from mta.queue.postgres.mail.claims import DoubtfulClaim
+from mta.queue.postgres.mail.settlements import settle
+from mta.queue.postgres.membership.node import Node
+from mta.queue.postgres.operators_queue import OperatorsQueue
+from mta.queue.postgres.session import DatabaseSession
+from mta.queue.postgres.url import Server
+from mta.queue.sql.commit_delay import CallLater
+from mta.queue.sql.due import Candidate, Selection, select_due
+
+#: The lanes of a node: those of batches, and one for claims.
+BATCH_LANES = 2
+LANES = BATCH_LANES + 1
+#: Seconds between two searches for messages that this node has claimed without knowing it, and the age from which they
+#: are no longer on their way.
+STRAYS_INTERVAL = 30.0
+STRAY_AGE = PATIENCE + 15.0
+
+
+class Nodes(Protocol):
+    """The nodes as which a relay works, one after another: `mta.queue.postgres.membership.membership.Membership`."""
+
+    @property
+    def node(self) -> Node:
+        """The present one."""
+
+    def rejoin(self, fenced: Node, /) -> "Deferred[Node]":
+        """Return the next node, because this one was buried. Fails with QueueError if the relay leaves before."""
+
+    def wake_peers(self) -> None:
+        """Tell the other relays that mail is due. Never fails."""
+
+
+class PostgresQueue(OperatorsQueue):
+    """The Queue in a PostgreSQL database; `mta.queue.interface` has its contract. Times are those of the database."""
+
+    def __init__(
+        self,
+        server: Server,
+        nodes: Nodes,
+        *,
+        run: RunBlocking,
+        seconds: Callable[[], float],
+        wall_clock: Callable[[], float],
+        directory: Path,
+        call_later: CallLater | None = None,
+    ) -> None:
+        """Bodies that arrive are kept in a directory. `run` must be able to run five callables at once.
+
+        `seconds` is a clock for deadlines, and `wall_clock` that of the database.
+        """
+        super().__init__(server, run, seconds)
+        self._nodes = nodes
+        gather = partial(
+            Lanes, run=run, node=self._node, rejoin=self._next_node, seconds=seconds, call_later=call_later
+        )
+        parameters = server.connection_parameters()
+        lanes = [Lane(DatabaseSession(parameters), number) for number in range(LANES)]
+        self._lanes = gather(lanes[:BATCH_LANES])
+        self._claiming = gather(lanes[BATCH_LANES:])
+        self._start = ClaimStart()
+        self._in_work = InWork()
+        self._directory = directory
+        self._seconds = seconds
+        self._wall_clock = wall_clock
+        self._strays_looked_for = seconds()
+
+    def _node(self) -> int:
+        return self._nodes.node.id
+
+    async def _next_node(self, buried: int) -> None:
+        node = self._nodes.node
+        if node.id == buried:
+            await self._nodes.rejoin(node)
+
+    def writer(self, id: QueueId) -> Writer:
+        """Return a writer for a body."""
+        return Writer(self._directory, id + PART)
+
+    def require_room(self, octets: int) -> None:
+        """Raise QueueError while the database does not answer, and QueueFull if a body of this size has no room."""
+        if self._lanes.trouble is not None:
+            raise QueueError(f"the queue's database does not answer: {self._lanes.trouble}")
+        if octets > MAX_MEMORY_BODY and (space := self._space(octets)).no_files:
+            raise no_room(space)
+
+    def _large_body(self, id: QueueId, size: int) -> Body:
+        return FileBody(self._directory / id, size)
+
+    def discard(self, body: Body) -> None:
+        """Delete a finished body."""
+        if isinstance(body, FileBody):
+            remove(body.path)
+
+    def add(
+        self, mail: NewMail, now: float, lease: float | None = None, due: float | None = None
+    ) -> "Deferred[Claim | None]":
+        """Store a message."""
+        until = None if lease is None or mail.held else now + lease
+        operation = AddOperation(mail, now, until, now if due is None else due, self._lanes.deadline)
+        return self._lanes.submit(operation).addCallback(self._added)
+
+    def _added(self, claim: Claim | None) -> Claim | None:
+        if claim is None:
+            self._nodes.wake_peers()
+        else:
+            self._in_work.take(claim.id, claim.token)
+        return claim
+
+    def claim(
+        self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
+    ) -> "Deferred[list[Claim]]":
+        """Claim due messages."""
+        claim = partial(claims.claim, start=self._start, now=now, lease=lease, large_body=self._large_body)
+        if deferral_filter is None:
+            return self._claiming.work(partial(claim, limit=limit)).addCallback(self._claimed)
+
+        def select_and_claim(due: list[Candidate]) -> "list[Claim] | Deferred[list[Claim]]":
+            if not due:
+                return []
+            selection = select_due(due, limit, deferral_filter)
+            work = partial(_claim_selection, selection=selection, now=now, claim=claim)
+            return self._claiming.work(work).addCallback(self._claimed)
+
+        envelopes = deferral_filter.with_envelopes
+        look = partial(claims.due_messages, start=self._start, now=now, with_envelopes=envelopes)
+        return self._claiming.work(look).addCallback(select_and_claim)
+
+    def _claimed(self, claimed: list[DoubtfulClaim]) -> list[Claim]:
+        for claim, doubtful in claimed:
+            self._in_work.take(claim.id, claim.token, doubtful)
+        return [claim for claim, _ in claimed]
+
+    def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
+        """Mark recipients whose copy is about to be sent."""
+        token = self._in_work.token(id)
+        if token is None:
+            return fail(LeaseLost(f"this relay has no claim of message {id} any more, so it is not sent"))
+        before = self._in_work.mark(id, indexes)
+        operation = MarkOperation(id, token, indexes, self._lanes.deadline)
+        return self._lanes.submit(operation).addCallback(lambda _: before)
+
+    def settle(self, settlement: Settlement) -> "Deferred[bool]":
+        """Record outcomes, add reports, give the claim back."""
+        if is_plain_end(settlement):
+            done: Deferred[bool] = self._lanes.submit(EndOperation(settlement))
+            done.addCallback(lambda ended: ended or self._settle_rows(settlement))
+        else:
+            done = self._settle_rows(settlement)
+        return done.addCallback(self._settled, settlement)
+
+    def _settle_rows(self, settlement: Settlement) -> "Deferred[bool]":
+        return self._lanes.work(partial(settle, settlement=settlement), urgent=False)
+
+    def _settled(self, held: bool, settlement: Settlement) -> bool:
+        claim = settlement.claim
+        if settlement.keep_claim and held:
+            indexes = [verdict.index for verdict in settlement.verdicts]
+            self._in_work.settle(claim.id, claim.token, indexes)
+            self._lanes.unmark(to_number(claim.id), indexes)
+        else:
+            self._end(claim)
+        return held
+
+    def release(self, claim: Claim, due: float) -> "Deferred[bool]":
+        """Give a claim back without results."""
+        releasing = self._lanes.work(partial(claims.release, claim=claim, due=due))
+        return releasing.addCallback(self._released, claim)
+
+    def _released(self, held: bool, claim: Claim) -> bool:
+        self._end(claim)
+        return held
+
+    def _end(self, claim: Claim) -> None:
+        if self._in_work.end(claim.id, claim.token):
+            self._lanes.unmark(to_number(claim.id))
+
+    def release_deferred(self, due: float, now: float, limit: int) -> "Deferred[int]":
+        """Make messages due now that have exactly this due time."""
+        return self._claiming.work(partial(claims.release_deferred, due=due, now=now, limit=limit))
+
+    def next_due(self) -> "Deferred[float | None]":
+        """Return when the next unheld message is due."""
+        return self._claiming.work(partial(claims.next_due, start=self._start, now=self._wall_clock()))
+
+    def space(self) -> "Deferred[Space]":
+        """Return the room for bodies that arrive; the database has its own."""
+        return execute(self._space)
+
+    def _space(self, octets: int = 0) -> Space:
+        space = assess_space(free_octets_or_refuse(self._directory) - octets, 0)
+        return Space(space.free, no_files=space.full or space.no_files)
+
+    def woken(self, long_due: bool) -> None:
+        """Have the next claim look for messages that have been due for long, if another relay says so."""
+        if long_due:
+            self._start.look_from_the_beginning()
+
+    def lose_claims(self) -> None:
+        """Forget all claims and marks, because the node of this relay was buried and the others have its mail."""
+        self._in_work.clear()
+        for lanes in (self._lanes, self._claiming):
+            lanes.forget_marks()
+
+    def look(self) -> None:
+        """Give up clients that have waited too long, and search for claims that got lost. Call it every second."""
+        self._lanes.give_up_late()
+        if self._seconds() >= self._strays_looked_for + STRAYS_INTERVAL:
+            self._strays_looked_for = self._seconds()
+            now = self._wall_clock()
+            kept = [to_number(id) for id in self._in_work]
+            work = partial(claims.release_strays, kept=kept, now=now, before=now - STRAY_AGE)
+            self._claiming.work(work).addErrback(_ignore)
+
+    async def _close(self) -> None:
+        await self._claiming.close()
+        await self._lanes.close()
+        await super()._close()
+
+
+def _claim_selection(
+    change: QueueChange, selection: Selection, now: float, claim: Callable[..., list[DoubtfulClaim]]
+) -> list[DoubtfulClaim]:
+    claims.defer(change, selection.deferred, now)
+    among = selection.claim
+    return claim(change, limit=len(among), among=among) if among else []
+
+
+def _ignore(failure: Failure) -> None:
+    """Leave a failed search to the next one."""
+    failure.trap(QueueError)

@@ -1,0 +1,21 @@
+"""The nodes of a relay that shares a queue, without signs of life."""
+
+from twisted.internet.defer import Deferred, fail
+
+from mta.queue.interface import QueueError
+from mta.queue.postgres.membership.node import Node
+
+
+class FixedNodes:
+    """The Nodes of a relay that has one only."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        #: How often the other relays were woken.
+        self.wakes = 0
+
+    def rejoin(self, fenced: Node) -> "Deferred[Node]":
+        return fail(QueueError(f"node {fenced.id} was buried"))
+
+    def wake_peers(self) -> None:
+        self.wakes += 1
