@@ -184,6 +184,10 @@ class SharedWindow:
             return None
         return until
 
+    def elsewhere(self, now: float) -> float | None:  # noqa: ARG002
+        """Return None, because no other relay shares the destination."""
+        return None
+
     def unblock(self) -> None:
         """Permit the next probe at once, from any worker."""
         if self._blocked_until is not None or self.paced:

@@ -126,6 +126,10 @@ class RatedWindow:
         """Return the time the penalty ends; None when there is none now."""
         return self._window.blocked(now)
 
+    def elsewhere(self, now: float) -> float | None:
+        """Return when to look again, while only other relays may open a connection; None if this one may."""
+        return self._window.elsewhere(now)
+
     def unblock(self) -> None:
         """Allow the next probe at once. The rate of a rule holds all the same."""
         self._window.unblock()

@@ -172,11 +172,15 @@ class GroupQueue(_WaitingQueue):
             self._schedule()
 
     def _put_off_all(self) -> None:
-        """Put the groups off until the next probe, because no connection is open and none may be opened."""
-        trouble, until = self._feedback.down()
+        """Put the groups off until the next probe, because no connection is open and none may be opened.
+
+        Those that only another relay may try go back to the queue as they are.
+        """
+        next_try = self._window.elsewhere(self._wall_clock())
+        answer = PutOff(*self._feedback.down()) if next_try is None else BackToQueue(next_try)
         all_waiting, self.waiting = self.waiting, deque()
         for waiting in all_waiting:
-            waiting.answer.callback(PutOff(trouble, until))
+            waiting.answer.callback(answer)
 
 
 class WalkQueue(_WaitingQueue):

@@ -185,6 +185,9 @@ class SendWindow(Protocol):
     def blocked(self, now: float) -> float | None:
         """Return the time the penalty ends; None when there is none now."""
 
+    def elsewhere(self, now: float) -> float | None:
+        """Return when to look again, while only other relays may open a connection; None if this one may."""
+
     def unblock(self) -> None:
         """Allow the next probe at once, because an operator wants it."""
 
@@ -356,6 +359,10 @@ class ConcurrencyWindow:
         if until is None or now >= until or until - now > self._limits.longest_penalty:
             return None
         return until
+
+    def elsewhere(self, now: float) -> float | None:  # noqa: ARG002
+        """Return None, because no other relay shares the destination."""
+        return None
 
     def unblock(self) -> None:
         """Allow the next probe at once; the window opens when it succeeds."""

@@ -4,7 +4,7 @@ When the database is away, the relay goes on by what it knew last.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -29,8 +29,9 @@ from mta.queue.postgres.serial_session import SerialSession
 
 #: Seconds between two looks for news of other relays.
 LOOK = 5.0
-#: Seconds within which a relay must have tried a destination before another one may.
-PROBE = 60.0
+#: Seconds within which a relay must have tried a destination before another one may. The hosts of a destination may
+#: keep a connection waiting for 30 s each.
+PROBE = 180.0
 #: Seconds until a relay asks again that was not allowed to try a destination.
 TURN = 10.0
 _MAX_KNOWN = 10_000
@@ -58,6 +59,9 @@ class DestinationListener(Protocol):
 
     def on_probe(self, name: str, seconds: float) -> None:
         """Try a destination, as the only relay for so many seconds."""
+
+    def on_others_probe(self, name: str, seconds: float) -> None:
+        """Leave a destination to another relay that tries it, for so many seconds."""
 
 
 class DestinationBoard:
@@ -127,9 +131,6 @@ class DestinationBoard:
         """Let any relay try a destination at once, because an operator wants it."""
         self._session.do(partial(allow_probe, name=name)).addErrback(_trap)
 
-    def _not_before(self, down: DownDestination, turn: float) -> DownDestination:
-        return down if down.until > self._wall_clock() else replace(down, until=turn)
-
     def _down(self, row: DestinationRow) -> DownDestination:
         return DownDestination(row.until - self._offset(), row.penalty, row.trouble)
 
@@ -167,8 +168,7 @@ class DestinationBoard:
             self._listener.on_up(name)
         else:
             self._known[name] = row
-            # Another relay tries it, or it has failed again.
-            self._listener.on_down(name, self._not_before(self._down(row), self._wall_clock() + TURN))
+            self._tell(name, self._down(row))
 
     def _undecided(self, failure: Failure, name: str) -> None:
         failure.trap(QueueError)
@@ -176,7 +176,14 @@ class DestinationBoard:
         if down is None:
             self._listener.on_probe(name, PROBE)
         else:
-            self._listener.on_down(name, self._not_before(down, self._wall_clock() + TURN))
+            self._tell(name, down)
+
+    def _tell(self, name: str, down: DownDestination) -> None:
+        """Tell the listener that it must not try a destination, which has failed again or which another relay tries."""
+        if down.until > self._wall_clock():
+            self._listener.on_down(name, down)
+        else:
+            self._listener.on_others_probe(name, TURN)
 
 
 def _trap(failure: Failure) -> None:

@@ -75,8 +75,8 @@ class Membership:
         """`node` has just joined. `clock` is monotonic. `new_session` makes a session that does not change mail."""
         #: The node as which the relay works now.
         self.node = node
-        #: The nodes of the relays that live, this one among them.
-        self.living: tuple[int, ...] = (node.id,)
+        #: The nodes of the relays that live, this one among them; none before the first sign of life.
+        self.living: tuple[int, ...] = ()
         self._identity = identity
         self._clock = clock
         self._wall_clock = wall_clock

@@ -50,13 +50,17 @@ class Relay:
     def on_probe(self, name: str, seconds: float) -> None:
         self.calls.append(("probe", name, seconds))
 
+    def on_others_probe(self, name: str, seconds: float) -> None:
+        self.calls.append(("others probe", name, seconds))
+
 
 class Relays:
     """Three relays, whose time is the database's; `pass_time` sets all times in the rows back instead."""
 
     def __init__(self, shared: SharedQueue) -> None:
         self.shared = shared
-        self.all = [Relay(shared, node, self.now) for node in (1, 2, 3)]
+        self.nodes = [shared.node(f"mx{number}") for number in (1, 2, 3)]
+        self.all = [Relay(shared, node.id, self.now) for node in self.nodes]
 
     def now(self) -> float:
         now: float = self.shared.rows("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0]
@@ -109,8 +113,19 @@ def test_one_relay_tries_it_and_the_others_wait(relays: Relays):
     for relay in relays.all:
         relay.calls.clear()
         relay.board.ask_to_probe("example.com")
-    assert second.calls == third.calls == [("down", "example.com", TURN, FIRST, TROUBLE)]
+    assert second.calls == third.calls == [("others probe", "example.com", TURN)]
     assert first.calls == [("probe", "example.com", PROBE)]
+
+
+def test_the_probe_of_a_relay_that_was_buried_is_not_waited_for(relays: Relays):
+    first, second, _ = relays.all
+    first.board.failed("example.com", TROUBLE)
+    relays.pass_time(FIRST)
+    first.board.ask_to_probe("example.com")
+    assert first.calls[-1] == ("probe", "example.com", PROBE)
+    relays.shared.rows("UPDATE node SET buried = true WHERE id = %(id)s", id=relays.nodes[0].id)
+    second.board.ask_to_probe("example.com")
+    assert second.calls[-1] == ("probe", "example.com", PROBE)
 
 
 def test_each_probe_that_fails_doubles_the_step_for_all(relays: Relays):
