@@ -7,7 +7,7 @@ from typing import Any
 from mta.message.body import Body, MemoryBody
 from mta.message.envelope import Recipient
 from mta.queue.ids import to_number
-from mta.queue.interface import Claim, NewMail, Status, Verdict
+from mta.queue.interface import AttemptRecord, Claim, NewMail, Status, Verdict
 
 #: Octets of a chunk of a large body.
 CHUNK_OCTETS = 256 * 1024
@@ -110,16 +110,18 @@ def _finished_recipient(index: int, recipient: Recipient, verdict: Verdict, toke
     row["verdict"] = token
     made = verdict.attempt
     if made is not None:
-        row["made"] = [
-            {
-                "number": attempts,
-                "time": made.time,
-                "host": storable(made.host),
-                "reply": storable(made.reply),
-                "status": made.status,
-                "tls": storable(made.tls),
-                "waited": made.waited,
-                "transfer": made.transfer,
-            }
-        ]
+        row["made"] = [{"number": attempts, **attempt_columns(made)}]
     return row
+
+
+def attempt_columns(attempt: AttemptRecord) -> dict[str, Any]:
+    """Return the values of an attempt by column; its number is left to the caller."""
+    return {
+        "time": attempt.time,
+        "host": storable(attempt.host),
+        "reply": storable(attempt.reply),
+        "status": attempt.status,
+        "tls": storable(attempt.tls),
+        "waited": attempt.waited,
+        "transfer": attempt.transfer,
+    }

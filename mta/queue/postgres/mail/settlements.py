@@ -4,6 +4,7 @@ A settlement is the work of a transaction that has locked the lane of the node i
 The usual one, a new attempt for the only recipient, is one statement.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,16 +14,9 @@ from mta.queue.interface import Settlement, Verdict
 from mta.queue.postgres.change import QueueChange
 from mta.queue.postgres.finish import finish
 from mta.queue.postgres.lanes.batch import add_all
-from mta.queue.postgres.lanes.rows import storable
+from mta.queue.postgres.lanes.rows import attempt_columns, storable
 from mta.queue.postgres.mail.statements import SQL
 from mta.queue.postgres.session import Values
-
-_Column = list[Any]
-_NO_ATTEMPT = (None,) * 7
-_COLUMNS = (
-    *("idx", "status", "due", "reply", "host", "signed_by", "way"),
-    *("time", "made_host", "made_reply", "made_status", "tls", "waited", "transfer"),
-)
 
 
 def settle(change: QueueChange, settlement: Settlement) -> bool:
@@ -76,7 +70,8 @@ def _record(
 ) -> tuple[bool, float | None]:
     """Record verdicts and count them; return whether the claim held, and when the next recipient is due."""
     values: dict[str, Any] = dict(fence)
-    values |= _columns(verdicts)
+    values["idx"] = [verdict.index for verdict in verdicts]
+    values["verdicts"] = json.dumps({verdict.index: _row(verdict) for verdict in verdicts})
     values |= {"now": settlement.now, "keep": keep, "not_before": settlement.not_before}
     values |= {"delay_reported": settlement.delay_reported, "many": FIRST_ATTEMPTS + LAST_ATTEMPTS}
     ((number, due, delivered, failed, removed, many, attempts),) = change.rows(SQL.settle, values)
@@ -91,32 +86,16 @@ def _record(
     return True, due
 
 
-def _columns(verdicts: Sequence[Verdict]) -> dict[str, _Column]:
-    """Return the values of verdicts as columns by name."""
-    columns: Sequence[_Column] = [list(column) for column in zip(*map(_row, verdicts), strict=True)]
-    return dict(zip(_COLUMNS, columns or [[] for _ in _COLUMNS], strict=True))
-
-
-def _row(verdict: Verdict) -> tuple[Any, ...]:
+def _row(verdict: Verdict) -> dict[str, Any]:
     outcome, attempt = verdict.outcome, verdict.attempt
-    row = (
-        verdict.index,
-        verdict.status.value,
-        verdict.due,
-        storable(outcome.text),
-        storable(outcome.host),
-        storable(verdict.signed_by) or None,
-        verdict.way,
-    )
-    if attempt is None:
-        return row + _NO_ATTEMPT
-    return (
-        *row,
-        attempt.time,
-        storable(attempt.host),
-        storable(attempt.reply),
-        attempt.status,
-        storable(attempt.tls),
-        attempt.waited,
-        attempt.transfer,
-    )
+    row: dict[str, Any] = {
+        "status": verdict.status.value,
+        "due": verdict.due,
+        "reply": storable(outcome.text),
+        "host": storable(outcome.host),
+        "signed_by": storable(verdict.signed_by) or None,
+        "way": verdict.way,
+    }
+    if attempt is not None:
+        row["made"] = attempt_columns(attempt)
+    return row
