@@ -79,6 +79,7 @@ class RelayWindow(ConcurrencyWindow):
         # The transactions that have to be answered here before this relay denies that the destination is down.
         self._doubts: int | None = None
         self._divide()
+        self._size = float(self._limits.start)
         if (down := board.known(name)) is not None:
             self._take_over(down)
 
