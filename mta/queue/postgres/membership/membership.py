@@ -106,6 +106,11 @@ class Membership:
         """The number of the node as which the relay works now."""
         return self.node.id
 
+    @property
+    def hears(self) -> bool:
+        """Whether the notifications of other relays arrive, as far as is known."""
+        return self._wakeups.works
+
     def start(self) -> None:
         """Show the first sign of life, and go on doing so."""
         self._wakeups.start()
