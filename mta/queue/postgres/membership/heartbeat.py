@@ -75,14 +75,12 @@ class DatabaseClock:
     def __init__(self) -> None:
         # Round trips, and the seconds by which the database's clock is ahead.
         self._measured: deque[tuple[float, float]] = deque(maxlen=_MEASUREMENTS)
+        #: Seconds by which the database's clock is ahead of the monotonic one; None before the first measurement.
+        self.ahead: float | None = None
 
     def measure(self, sent: float, answered: float, time: float) -> None:
         """Take note of the database's time in an answer, by the times at which the question was sent and answered."""
         self._measured.append((answered - sent, time - (sent + answered) / 2))
-
-    def ahead(self) -> float | None:
-        """Return by how many seconds the database's clock is ahead of the monotonic one; None before `measure`."""
-        if not self._measured:
-            return None
         shortest = sorted(self._measured)[: (len(self._measured) + 1) // 2]
-        return median(ahead for _, ahead in shortest)
+        # Kept, because the time is asked for several times a message.
+        self.ahead = median(ahead for _, ahead in shortest)

@@ -120,7 +120,7 @@ class Membership:
     @property
     def offset(self) -> float:
         """Seconds by which the clock of the database is ahead of the wall clock here; 0 until it was measured."""
-        ahead = self._database_clock.ahead()
+        ahead = self._database_clock.ahead
         return 0.0 if ahead is None else ahead + self._clock.seconds() - self._wall_clock()
 
     def wake_peers(self) -> None:

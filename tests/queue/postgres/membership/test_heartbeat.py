@@ -69,12 +69,12 @@ def test_after_an_outage_the_other_relays_have_a_lease_to_come_back(outage: floa
 
 def test_the_clock_is_the_median_of_the_shortest_round_trips():
     clock = DatabaseClock()
-    assert clock.ahead() is None
+    assert clock.ahead is None
     clock.measure(10, 12, 1011)
-    assert clock.ahead() == 1000
+    assert clock.ahead == 1000
     for number, (trip, error) in enumerate([(0.1, 0.01), (0.1, -0.01), (4, 2), (6, -3), (0.1, 0), (5, 2)]):
         clock.measure(number, number + trip, number + trip / 2 + 1000 + error)
-    assert clock.ahead() == 1000
+    assert clock.ahead == 1000
 
 
 def test_a_clock_that_was_set_is_followed():
@@ -83,7 +83,7 @@ def test_a_clock_that_was_set_is_followed():
         clock.measure(number, number + 0.1, number + 1000.05)
     for number in range(8, 14):
         clock.measure(number, number + 0.09, number + 2000.045)
-    assert clock.ahead() == 2000
+    assert clock.ahead == 2000
 
 
 def test_a_sign_of_life_prolongs_the_lease_and_counts_the_living_and_the_dead(shared: SharedQueue):
