@@ -18,6 +18,10 @@ class Conflict(QueueError):
     """The transaction was rolled back because of another one (SQLSTATE 40001, 40P01), so it may be tried again."""
 
 
+class LockTimeout(Conflict):
+    """A row stayed locked by another transaction for too long (SQLSTATE 55P03)."""
+
+
 class Fenced(QueueError):
     """The other relays have buried this node, so that it cannot change the queue any more. Nothing was done."""
 
@@ -41,6 +45,8 @@ def _translated(error: BaseException, broken: bool) -> QueueError:
         return OutcomeUnknown(f"the connection to the database was lost ({text})")
     if isinstance(error, _CONFLICTS):
         return Conflict(f"another transaction was in the way ({text})")
+    if isinstance(error, errors.LockNotAvailable):
+        return LockTimeout(f"another transaction has kept its rows locked for too long ({text})")
     if isinstance(error, _NO_ROOM):
         return QueueFull(f"the database has no room ({text}): free space on its server")
     if isinstance(error, errors.ReadOnlySqlTransaction):

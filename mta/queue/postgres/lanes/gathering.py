@@ -7,6 +7,7 @@ PATIENCE the clients hear that their messages were not accepted, and these messa
 
 import math
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ from mta.queue.sql.commit_delay import BACKGROUND, DELIVERY, MAX_BATCH, CallLate
 
 T = TypeVar("T")
 
+#: Seconds after which a database that has not answered counts as silent.
+SILENCE = 10.0
 #: Seconds for which a client is kept waiting for a database that does not answer. It waits ten minutes by RFC 5321
 #: section 4.5.3.2.6.
 PATIENCE = 60.0
@@ -60,6 +63,7 @@ class Lanes:
         self._urgent = False
         # The operations of each lane that is busy, and the lanes whose last offer had no known outcome.
         self._offered: dict[Lane, list[Operation]] = {}
+        self._offered_at: dict[Lane, float] = {}
         self._in_trouble: dict[Lane, QueueError] = {}
         self._refusal: QueueError | None = None
         self._closing = False
@@ -67,8 +71,12 @@ class Lanes:
 
     @property
     def trouble(self) -> QueueError | None:
-        """The last error of a lane that waits for the database; None if all is well."""
-        return next(iter(self._in_trouble.values()), None)
+        """The last error of a lane that waits for the database, or that it is silent; None if all is well."""
+        if self._in_trouble:
+            return next(iter(self._in_trouble.values()))
+        if self._offered_at and (silent := self._seconds() - min(self._offered_at.values())) > SILENCE:
+            return QueueError(f"the database has not answered for {silent:.0f} s")
+        return None
 
     @property
     def deadline(self) -> float:
@@ -144,6 +152,7 @@ class Lanes:
         while self._waiting and self._urgent and self._idle:
             lane = self._idle.pop()
             self._offered[lane] = self._take()
+            self._offered_at[lane] = self._seconds()
             Deferred.fromCoroutine(self._carry_out(lane, self._offered[lane]))
 
     def _take(self) -> list[Operation]:
@@ -165,13 +174,11 @@ class Lanes:
             lane.marks.write_again()
             self._failed(operations, as_queue_error(error))
         else:
-            self._complete(lane, operations, result)
+            await self._complete(lane, operations, result)
         finally:
             self._in_trouble.pop(lane, None)
-            del self._offered[lane]
+            del self._offered[lane], self._offered_at[lane]
             self._idle.append(lane)
-        if lane.withdrawn and not self._closing:
-            self._urgent = True
         self._proceed()
         if self._closing and not self._offered:
             waiting, self._closed = self._closed, []
@@ -209,13 +216,16 @@ class Lanes:
         call_later(PAUSE, partial(over.callback, None))
         return over
 
-    def _complete(self, lane: Lane, operations: Iterable[Operation], result: BatchResult) -> None:
-        """Answer the operations, those first for which a client waits."""
+    async def _complete(self, lane: Lane, operations: Iterable[Operation], result: BatchResult) -> None:
+        """Answer the operations, those first for which a client waits; take out messages that clients heard refused."""
         for operation in sorted(operations, key=lambda operation: not operation.urgent):
             if not operation.done.called:
                 operation.complete(result)
             elif isinstance(operation, AddOperation) and operation.number in result.added | result.kept:
                 lane.withdrawn.append(operation.number)
+        if lane.withdrawn:
+            with suppress(QueueError):
+                await self._offer_until_known(lane, MailBatch(), ())
 
     def _failed(self, operations: list[Operation], error: QueueError) -> None:
         """Fail the only operation of a batch; repeat several, each in a transaction of its own."""

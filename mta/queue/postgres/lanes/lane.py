@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from mta.queue.postgres.change import LaneCounts, LaneFence, QueueChange
-from mta.queue.postgres.errors import Conflict, Fenced
+from mta.queue.postgres.errors import Conflict, DatabaseAway, Fenced, LockTimeout
 from mta.queue.postgres.lanes.batch import SQL, BatchResult, MailBatch
 from mta.queue.postgres.lanes.operations import WorkOperation
 from mta.queue.postgres.session import DatabaseSession
@@ -114,7 +114,11 @@ class Lane:
             return fence
         session = 0
         if node != OPERATORS:
-            rows = self.session.rows(SQL.enter, {"node": node, "lane": self._number})
+            try:
+                rows = self.session.rows(SQL.enter, {"node": node, "lane": self._number})
+            except LockTimeout as error:
+                # The transaction of the lost connection waits, perhaps for a standby, and is to be waited for.
+                raise DatabaseAway(str(error)) from error
             if not rows:
                 raise Fenced("the other relays took this one for dead and have its mail")
             session = rows[0][0]

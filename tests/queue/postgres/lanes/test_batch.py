@@ -1,0 +1,160 @@
+"""The statement of a batch: its parts, its fence, and the rows that it writes."""
+
+from dataclasses import replace
+
+import pytest
+
+from mta.message.body import FileBody
+from mta.message.envelope import Notify, Recipient
+from mta.queue.interface import AttemptRecord, Description, QueueError, Verdict
+from mta.queue.postgres.change import LaneFence, QueueChange
+from mta.queue.postgres.errors import Fenced
+from mta.queue.postgres.lanes.batch import SQL, MailBatch, add_all, is_plain_end
+from mta.smtp.address import Address
+from tests.queue.messages import GONE, LATER, LEASE, NEVER, NOW, TOOK, mail
+from tests.queue.postgres.lanes.lane_case import LaneCase, claim_like, number_of, plain_end
+
+
+class BatchTests(LaneCase):
+    def setUp(self):
+        super().setUp()
+        ((session,),) = self.tables.session.rows(SQL.enter, {"node": self.node, "lane": 0})
+        self.fence = LaneFence(self.node, 0, session)
+
+    def execute(self, batch, *, again=False, **fence):
+        return batch.execute(self.tables.session, replace(self.fence, **fence), again=again)
+
+    def add(self, *mails, again=False):
+        batch = MailBatch()
+        for new in mails:
+            batch.add(new, NOW, NOW + LEASE, NOW)
+        return self.execute(batch, again=again)
+
+    def end(self, settlement, *, again=False):
+        batch = MailBatch()
+        batch.end(settlement)
+        return self.execute(batch, again=again)
+
+    def test_an_empty_batch_writes_the_lane(self):
+        before = self.tables.look.execute("SELECT xmin FROM lane WHERE node = %s AND n = 0", [self.node]).fetchone()
+        self.execute(MailBatch())
+        after = self.tables.look.execute("SELECT xmin FROM lane WHERE node = %s AND n = 0", [self.node]).fetchone()
+        self.assertNotEqual(before, after)
+
+    def test_a_message_is_stored_with_all_that_is_known_of_it(self):
+        asked = Recipient(Address("bob", "example.test"), Notify.SUCCESS, "rfc822;b\0ob\udce9")
+        new = mail(asked, "carol@example.test", sender=None, login="alice")
+        new = replace(new, description=Description("1@example.org", "h\0i", "Alice", "TLSv1.3", new.id))
+        self.add(new)
+        row = self.tables.row("message")
+        self.assertEqual(
+            [row[name] for name in ("sender_local", "login", "subject", "report_of", "node", "token", "due")],
+            [None, "alice", "hi", number_of(new), self.node, 1, NOW + LEASE],
+        )
+        recipients = [(one["idx"], one["local"], one["original"], one["due"]) for one in self.tables.rows("recipient")]
+        self.assertEqual(recipients, [(0, "bob", "rfc822;bob?", NOW), (1, "carol", None, NOW)])
+        self.assertEqual(self.tables.row("body")["data"], new.body.data)
+
+    def test_nothing_is_done_for_another_session_of_the_lane_or_a_buried_node(self):
+        for fence in ({"session": self.fence.session - 1}, {"node": self.node + 1}):
+            batch = MailBatch()
+            batch.add(mail(), NOW, None, NOW)
+            self.assertRaises(Fenced, self.execute, batch, **fence)
+        self.tables.look.execute("UPDATE lane SET buried = true")
+        self.assertRaises(Fenced, self.add, mail())
+        self.assertEqual(self.waiting(), [])
+
+    def test_messages_that_are_there_stay_as_they_are(self):
+        known, new = mail("a@example.test"), mail()
+        self.add(known)
+        twice = replace(new, id=known.id)
+        result = self.add(twice, mail())
+        self.assertEqual((len(result.added), number_of(known) in result.added), (1, False))
+        self.assertEqual(self.lane_row()["accepted"], 2)
+
+    def test_a_second_offer_tells_what_the_first_has_done(self):
+        added, ended = mail(), mail()
+        self.add(added, ended)
+        settlement = plain_end(claim_like(ended))
+        self.assertEqual(self.end(settlement).ended, {number_of(ended)})
+        self.assertEqual(self.end(settlement).ended, frozenset())
+        self.assertEqual(self.end(settlement, again=True).ended, {number_of(ended)})
+        result = self.add(added, ended, again=True)
+        self.assertEqual((result.added, result.kept), (frozenset(), {number_of(added)}))
+
+    def test_a_removal_by_an_operator_is_no_end_by_the_claim(self):
+        new = mail()
+        self.add(new)
+        settlement = plain_end(claim_like(new))
+        self.end(settlement)
+        self.tables.look.execute("UPDATE history SET node = 0")
+        self.assertEqual(self.end(settlement, again=True).ended, frozenset())
+
+    def test_a_claim_of_another_node_or_token_ends_and_marks_nothing(self):
+        new = mail()
+        self.add(new)
+        for change in ("token = 2", "token = 1, node = 77"):
+            self.tables.look.execute(f"UPDATE message SET {change}")
+            batch = MailBatch()
+            batch.end(plain_end(claim_like(new)))
+            batch.mark(number_of(new), 1)
+            result = self.execute(batch)
+            self.assertEqual((result.ended, result.marked), (frozenset(), frozenset()))
+
+    def test_a_message_of_which_a_recipient_was_final_before_is_left(self):
+        new = mail("a@example.test", "b@example.test")
+        self.add(new)
+        self.tables.look.execute("UPDATE recipient SET status = 'removed', due = NULL, finished = 1 WHERE idx = 0")
+        self.assertEqual(self.end(plain_end(claim_like(new))).ended, frozenset())
+        self.assertEqual(self.lane_row()["delivered"], 0)
+
+    def test_the_history_has_each_recipient_and_its_attempt(self):
+        new = mail("a@example.test", "b@example.test", "c@example.test")
+        self.add(new)
+        attempt = AttemptRecord(NOW + 2, NEVER.host, NEVER.text, "5.1.1", "TLSv1.3", 1.0, 2.0)
+        verdicts = [Verdict(0, TOOK, signed_by="example.org"), Verdict(1, NEVER, attempt=attempt), Verdict(2, GONE)]
+        self.end(replace(plain_end(claim_like(new)), verdicts=verdicts))
+        row = self.tables.row("history")
+        self.assertEqual((row["node"], row["token"], row["finished"], row["failed"]), (self.node, 1, NOW + 1, True))
+        first, second, third = row["recipients"]
+        self.assertEqual((first["status"], first["attempts"], first["signed_by"]), ("delivered", 1, "example.org"))
+        self.assertEqual([made["status"] for made in second["made"]], ["5.1.1"])
+        self.assertEqual((third["status"], third["attempts"], "made" in third), ("removed", 0, False))
+        counts = self.lane_row()
+        self.assertEqual([counts[name] for name in ("delivered", "failed", "removed")], [1, 1, 1])
+        self.assertEqual([self.tables.rows(name) for name in ("message", "recipient", "body")], [[], [], []])
+
+    def test_reports_are_added_once_though_offered_again(self):
+        mails = [mail(sender=None), mail(sender=None)]
+        change = QueueChange(self.tables.session, self.node, fence=self.fence)
+        add_all(change, mails, NOW)
+        self.assertRaises(QueueError, add_all, change, mails, NOW)
+        add_all(replace(change, again=True), mails, NOW)
+        self.assertEqual((len(self.waiting()), self.lane_row()["accepted"]), (2, 2))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"verdicts": [Verdict(0, LATER, NOW + 9)]},
+        {"verdicts": []},
+        {"verdicts": [Verdict(1, TOOK)]},
+        {"verdicts": [Verdict(0, TOOK, way="mx")]},
+        {"reports": [mail(sender=None)]},
+        {"claim": replace(claim_like(mail()), body=FileBody(__file__, 9))},
+        {"claim": replace(claim_like(mail()), pending=())},
+    ],
+)
+def test_an_end_is_plain_only_if_all_are_final_at_the_first_attempt(changed):
+    plain = plain_end(claim_like(mail()))
+    assert is_plain_end(plain)
+    assert not is_plain_end(replace(plain, **changed))
+
+
+def test_a_second_attempt_is_no_plain_end():
+    claim = claim_like(mail())
+    assert not is_plain_end(plain_end(replace(claim, pending=[replace(claim.pending[0], attempts=1)])))
+
+
+def test_the_driver_remembers_how_it_read_the_statement():
+    assert len(SQL.batch) <= 4096

@@ -1,0 +1,176 @@
+"""Operations on lanes: their answers, and what becomes of them when the outcome of a batch is not known."""
+
+from mta.queue.interface import Claim, LeaseLost, QueueError
+from mta.queue.postgres.errors import DatabaseAway, OutcomeUnknown
+from mta.queue.postgres.lanes.gathering import PATIENCE, PAUSE
+from mta.queue.postgres.lanes.lane import Lane
+from mta.queue.postgres.lanes.operations import EndOperation, MarkOperation
+from mta.queue.sql.commit_delay import BACKGROUND
+from tests.queue.messages import mail
+from tests.queue.postgres.lanes.lane_case import LaneCase, number_of, plain_end
+
+
+class LosingLane(Lane):
+    """A lane that loses its connection after the commit of a batch, `losses` times, and then calls `after`."""
+
+    losses = 1
+
+    def offer(self, *args, **options):
+        result = super().offer(*args, **options)
+        if self.losses:
+            self.losses -= 1
+            self.session.close()
+            self.after()
+            raise OutcomeUnknown("the connection was lost")
+        return result
+
+    def after(self):
+        """Do nothing."""
+
+
+class AnswerTests(LaneCase):
+    def test_operations_that_gather_share_a_transaction_and_its_count(self):
+        claims = [self.claimed("a@example.test", "b@example.test") for _ in range(3)]
+        ends = [self.lanes.submit(EndOperation(plain_end(claim))) for claim in claims]
+        for end in ends:
+            self.assertNoResult(end)
+        self.clock.advance(BACKGROUND)
+        self.assertEqual([self.successResultOf(end) for end in ends], [True] * 3)
+        row = self.lane_row()
+        self.assertEqual((row["accepted"], row["delivered"]), (6, 6))
+        self.assertEqual(self.waiting(), [])
+
+    def test_a_message_that_is_there_already_fails_alone(self):
+        known, other = mail(), mail()
+        self.claim_of(known)
+        with_known = [self.lanes.submit(self.add_operation(new)) for new in (known, other)]
+        self.assertIn("in the queue already", str(self.failureResultOf(with_known[0], QueueError).value))
+        self.assertIsInstance(self.successResultOf(with_known[1]), Claim)
+
+    def test_a_mark_is_refused_once_the_claim_is_gone(self):
+        claim = self.claimed()
+        marked = self.lanes.submit(MarkOperation(claim.id, 1, [0], self.lanes.deadline))
+        self.clock.advance(BACKGROUND)
+        self.assertIsNone(self.successResultOf(marked))
+        self.assertEqual(self.lane_row()["sending"], f'{{"{number_of(claim)}":[[0,0]]}}')
+        self.tables.look.execute("UPDATE message SET node = NULL, token = 2")
+        late = self.lanes.submit(MarkOperation(claim.id, 1, [0], self.lanes.deadline))
+        self.clock.advance(BACKGROUND)
+        self.failureResultOf(late, LeaseLost)
+
+    def test_work_runs_in_the_transaction_of_the_lane(self):
+        def work(change):
+            change.counts.removed += 2
+            return change.node
+
+        self.assertEqual(self.successResultOf(self.lanes.work(work)), self.node)
+        self.assertEqual(self.lane_row()["removed"], 2)
+
+    def test_an_error_of_work_undoes_it_and_leaves_the_others(self):
+        def fail(change):
+            change.rows("UPDATE lane SET failed = 7 WHERE node = %(node)s", {"node": change.node})
+            raise QueueError("no")
+
+        done = [self.lanes.work(fail, urgent=False), self.lanes.work(lambda _: 1, urgent=False)]
+        self.clock.advance(BACKGROUND)
+        self.failureResultOf(done[0], QueueError)
+        self.assertEqual(self.successResultOf(done[1]), 1)
+        self.assertEqual(self.lane_row()["failed"], 0)
+
+
+class UnknownOutcomeTests(LaneCase):
+    def test_a_lost_connection_is_made_anew_and_the_batch_offered_again(self):
+        self.claimed()
+        self.cut()
+        self.claimed()
+        self.assertEqual((len(self.waiting()), self.lane_row()["accepted"]), (2, 2))
+
+    def test_a_batch_that_was_done_is_not_done_twice(self):
+        new = mail("a@example.test", "b@example.test")
+        lost = LosingLane(self.tables.new_session(), 0)
+        lanes = self.lanes_of(lost)
+        claim = self.successResultOf(lanes.submit(self.add_operation(new)))
+        self.assertEqual((lost.losses, claim.id), (0, new.id))
+        self.assertEqual((self.lane_row()["accepted"], self.waiting()), (2, [number_of(new)]))
+        lost.losses = 1
+        end = lanes.submit(EndOperation(plain_end(claim)))
+        self.clock.advance(BACKGROUND)
+        self.assertIs(self.successResultOf(end), True)
+        self.assertEqual(self.lane_row()["delivered"], 2)
+
+    def test_a_message_that_a_peer_has_by_then_is_accepted_without_a_claim(self):
+        new = mail()
+        lost = LosingLane(self.tables.new_session(), 0)
+        lost.after = lambda: self.tables.look.execute("UPDATE message SET node = NULL, token = 2")
+        self.assertIsNone(self.successResultOf(self.lanes_of(lost).submit(self.add_operation(new))))
+        self.assertEqual((self.lane_row()["accepted"], self.waiting()), (1, [number_of(new)]))
+
+    def test_a_message_that_a_peer_has_delivered_by_then_is_not_added_again(self):
+        lost = LosingLane(self.tables.new_session(), 0)
+        lanes = self.lanes_of(lost)
+
+        def deliver():
+            self.tables.look.execute("UPDATE message SET node = 99, token = 2")
+            self.tables.look.execute(
+                "WITH gone AS (DELETE FROM message RETURNING *) INSERT INTO history SELECT id, created, size,"
+                " sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret, envid, login,"
+                " message_id, subject, author, tls, report_of, delay_reported, node, token, 1, false, '[]' FROM gone"
+            )
+
+        lost.after = deliver
+        self.assertIsNone(self.successResultOf(lanes.submit(self.add_operation(mail()))))
+        self.assertEqual(self.waiting(), [])
+
+    def test_clients_wait_until_the_database_answers_again(self):
+        self.claimed()
+        self.shut()
+        waiting = self.lanes.submit(self.add_operation(mail()))
+        self.clock.advance(PAUSE)
+        self.assertNoResult(waiting)
+        self.assertIsInstance(self.lanes.trouble, DatabaseAway)
+        self.shut(connectable=True)
+        self.clock.advance(PAUSE)
+        self.assertIsInstance(self.successResultOf(waiting), Claim)
+        self.assertIsNone(self.lanes.trouble)
+
+    def test_a_message_is_withdrawn_once_its_client_has_heard_that_it_was_refused(self):
+        self.claimed()
+        lost = LosingLane(self.tables.new_session(), 1)
+        lost.after = self.shut
+        lanes = self.lanes_of(lost)
+        refused = lanes.submit(self.add_operation(mail("a@example.test", "b@example.test")))
+        self.assertEqual(len(self.waiting()), 2)
+        self.clock.advance(PATIENCE)
+        lanes.give_up_late()
+        self.failureResultOf(refused, QueueError)
+        self.shut(connectable=True)
+        self.clock.advance(PAUSE)
+        self.assertEqual(len(self.waiting()), 1)
+        self.assertEqual(sum(row["accepted"] for row in self.tables.rows("lane")), 1)
+        self.assertEqual(len(self.tables.rows("recipient")), len(self.tables.rows("body")), 1)
+
+    def test_a_buried_node_goes_on_as_the_next_one(self):
+        self.claimed()
+        old = self.node
+        self.tables.look.execute("UPDATE lane SET buried = true WHERE node = %s", [old])
+        claim = self.claimed()
+        self.assertEqual(self.buried, [old])
+        self.assertEqual({row["id"]: row["node"] for row in self.tables.rows("message")}[number_of(claim)], self.node)
+
+    def test_only_the_newest_connection_of_a_lane_may_write(self):
+        self.claimed()
+        other = self.lanes_of(Lane(self.tables.new_session(), 0))
+        self.successResultOf(other.submit(self.add_operation(mail())))
+        self.claimed()
+        self.assertEqual(self.buried, [self.node - 1])
+
+    def test_closing_gives_up_those_that_the_database_does_not_answer(self):
+        self.claimed()
+        self.shut()
+        waiting = self.lanes.submit(self.add_operation(mail()))
+        closed = self.lanes.close()
+        self.failureResultOf(waiting, QueueError)
+        self.clock.advance(PAUSE)
+        self.successResultOf(closed)
+        self.shut(connectable=True)
+        self.failureResultOf(self.lanes.submit(self.add_operation(mail())), QueueError)
