@@ -9,7 +9,7 @@ run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
 .PHONY: kills rule-swaps soak run test test-all check docs fuzz bench screenshots image-test systemd-test power-loss \
-  disk-faults
+  disk-faults database-faults
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -60,6 +60,13 @@ disk-faults: $(VENV)/installed
 # Kills the daemon under load, at times chosen by a seed: about two seconds a cycle. RELAY_SEED=... repeats a run.
 kills: $(VENV)/installed
 	RELAY_KILLS=$(or $(CYCLES),300) $(BIN)/pytest tests/endtoend/test_kill.py
+
+# Cuts connections to the database CYCLES times, and lets its primary fail and relays be killed a tenth as often each.
+# RELAY_SEED=... repeats a run. Needs Debian's postgresql.
+database-faults: $(VENV)/installed
+	RELAY_CUTS=$(or $(CYCLES),3000) $(BIN)/pytest -s tests/queue/postgres/test_cuts.py
+	RELAY_ROUNDS=$$(($(or $(CYCLES),3000) / 10)) $(BIN)/pytest -s tests/queue/postgres/test_failover.py \
+	  tests/survival/test_shared_queue.py
 
 # Replaces the rules of a daemon under load, CYCLES times with one process and with two workers: about five minutes each.
 # RELAY_SEED=... repeats a run.
