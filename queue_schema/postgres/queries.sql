@@ -12,7 +12,8 @@ RETURNING session;
 -- PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up each id by its
 -- hash. The statement must change the row of the lane even if there is nothing else to do:
 -- the answer to a second offer then comes after a commit that is as durable as any. The third column of the result is
--- messages that an earlier offer ended, and the last one messages that it added and that are still this node's.
+-- messages that an earlier offer ended, and the last one messages that it added and that are still this node's. A mark locks
+-- the row of its message, so that an order to remove it, which may run at the same time, comes before or after the mark.
 
 -- name: batch
 WITH me AS (
@@ -73,6 +74,12 @@ kept AS (
            recipients::jsonb
     FROM ended
 ),
+marked AS (
+    SELECT m.id
+    FROM me, unnest(%(marked)s::bigint[], %(marked_token)s::int[]) AS k (id, token), message AS m
+    WHERE m.id = k.id AND m.token = k.token AND m.node = me.node
+    FOR KEY SHARE OF m
+),
 counted AS (
     UPDATE lane SET accepted = accepted + (SELECT count(*) FROM addressed),
                     delivered = lane.delivered + (SELECT coalesce(sum(ended.delivered), 0) FROM ended),
@@ -85,11 +92,15 @@ SELECT (SELECT array_agg(id) FROM added),
        (SELECT array_agg(id) FROM ended),
        (SELECT array_agg(h.id) FROM unnest(%(ended)s::bigint[], %(ended_token)s::int[]) AS v (id, token)
         JOIN history AS h ON h.id = v.id AND h.token = v.token AND h.node <> 0 WHERE %(again)s),
-       (SELECT array_agg(m.id) FROM unnest(%(marked)s::bigint[], %(marked_token)s::int[]) AS k (id, token)
-        JOIN message AS m ON m.id = k.id AND m.token = k.token AND m.node = me.node),
+       (SELECT array_agg(id) FROM marked),
        (SELECT array_agg(m.id) FROM unnest(%(id)s::bigint[]) AS u (id)
         JOIN message AS m ON m.id = u.id AND m.token = 1 AND m.node = me.node WHERE %(again)s)
 FROM me;
+
+-- Finds messages that a second offer added although another relay finished them after the batch had begun.
+
+-- name: finished
+SELECT 1 FROM history WHERE id = ANY (%(ids)s::bigint[]) LIMIT 1;
 
 -- The counts of the works that follow a batch in its transaction.
 

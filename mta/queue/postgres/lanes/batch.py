@@ -13,7 +13,7 @@ from mta.message.body import MemoryBody
 from mta.queue.ids import to_number
 from mta.queue.interface import NewMail, QueueError, Settlement, Status
 from mta.queue.postgres.change import LaneFence, QueueChange
-from mta.queue.postgres.errors import Fenced
+from mta.queue.postgres.errors import Conflict, Fenced
 from mta.queue.postgres.lanes.rows import (
     MESSAGE_COLUMNS,
     RECIPIENT_COLUMNS,
@@ -34,13 +34,15 @@ class BatchStatements:
 
     enter: str
     batch: str
+    finished: str
     count: str
     withdraw: str
 
 
 def _on_one_line(statements: BatchStatements) -> BatchStatements:
     """Return the statements with single spaces: the driver remembers how it read a text of up to 4096 characters."""
-    return replace(statements, batch=" ".join(statements.batch.split()))
+    # After the semicolon comes a comment about the next statement.
+    return replace(statements, batch=" ".join(statements.batch.partition(";")[0].split()))
 
 
 _FILE = files("queue_schema") / "postgres" / "queries.sql"
@@ -102,7 +104,7 @@ class MailBatch:
         self.marks.append((number, token))
 
     def execute(self, session: DatabaseSession, fence: LaneFence, *, again: bool) -> BatchResult:
-        """Carry out the batch. `again` tells that an earlier offer of it may have been done.
+        """Carry out the batch. `again` tells that an earlier offer of it may have been done; it needs a transaction.
 
         Raises Fenced if the lane is not this session's any more, and as `DatabaseSession.rows` does.
         """
@@ -117,6 +119,8 @@ class MailBatch:
         if not rows:
             raise Fenced("the other relays took this one for dead and have its mail")
         added, ended, ended_before, marked, kept = (frozenset(numbers or ()) for numbers in rows[0])
+        if again and added and session.rows(SQL.finished, {"ids": list(added)}):
+            raise Conflict("another relay finished a message while it was offered again")
         return BatchResult(added, ended | ended_before, marked, kept, again)
 
 

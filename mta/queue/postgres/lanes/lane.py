@@ -97,8 +97,8 @@ class Lane:
             values = {"node": node, "lane": self._number, "session": fence.session, "ids": list(withdrawn)}
             if not self.session.rows(SQL.withdraw, values):
                 raise Fenced("the other relays took this one for dead and have its mail")
-        if not works:
-            return batch.execute(self.session, fence, again=again)
+        if not works and not again:
+            return batch.execute(self.session, fence, again=False)
         with self.session.transaction():
             result = batch.execute(self.session, fence, again=again)
             change = QueueChange(self.session, node, again, fence=fence)
