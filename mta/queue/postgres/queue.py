@@ -1,6 +1,6 @@
 """The queue that several relays share in a PostgreSQL database."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -10,11 +10,21 @@ from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
 from mta.message.body import MAX_MEMORY_BODY, Body, FileBody
-from mta.queue.disk.files import PART, remove
+from mta.queue.disk.files import remove
 from mta.queue.disk.space import assess_space, free_octets_or_refuse, no_room
 from mta.queue.disk.writer import Writer
 from mta.queue.ids import to_number
-from mta.queue.interface import Claim, DeferralFilter, LeaseLost, NewMail, QueueError, QueueId, Settlement, Space
+from mta.queue.interface import (
+    BodyLost,
+    Claim,
+    DeferralFilter,
+    LeaseLost,
+    NewMail,
+    QueueError,
+    QueueId,
+    Settlement,
+    Space,
+)
 from mta.queue.postgres.change import QueueChange
 from mta.queue.postgres.in_work import InWork
 from mta.queue.postgres.lanes.batch import is_plain_end
@@ -24,9 +34,11 @@ from mta.queue.postgres.lanes.operations import AddOperation, EndOperation, Mark
 from mta.queue.postgres.mail import claims
 from mta.queue.postgres.mail.claim_start import ClaimStart
 from mta.queue.postgres.mail.claims import DoubtfulClaim
+from mta.queue.postgres.mail.large_bodies import LargeBodies
 from mta.queue.postgres.mail.settlements import settle
 from mta.queue.postgres.membership.node import Node
 from mta.queue.postgres.operators_queue import OperatorsQueue
+from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import Server
 from mta.queue.sql.commit_delay import CallLater
@@ -84,6 +96,13 @@ class PostgresQueue(OperatorsQueue):
         self._claiming = gather(lanes[BATCH_LANES:])
         self._start = ClaimStart()
         self._in_work = InWork()
+        self._large = LargeBodies(
+            directory,
+            SerialSession(DatabaseSession(parameters), run),
+            SerialSession(DatabaseSession(parameters), run),
+            seconds=seconds,
+            call_later=call_later,
+        )
         self._directory = directory
         self._seconds = seconds
         self._wall_clock = wall_clock
@@ -99,7 +118,7 @@ class PostgresQueue(OperatorsQueue):
 
     def writer(self, id: QueueId) -> Writer:
         """Return a writer for a body."""
-        return Writer(self._directory, id + PART)
+        return self._large.writer(id)
 
     def require_room(self, octets: int) -> None:
         """Raise QueueError while the database does not answer, and QueueFull if a body of this size has no room."""
@@ -107,9 +126,6 @@ class PostgresQueue(OperatorsQueue):
             raise QueueError(f"the queue's database does not answer: {self._lanes.trouble}")
         if octets > MAX_MEMORY_BODY and (space := self._space(octets)).no_files:
             raise no_room(space)
-
-    def _large_body(self, id: QueueId, size: int) -> Body:
-        return FileBody(self._directory / id, size)
 
     def discard(self, body: Body) -> None:
         """Delete a finished body."""
@@ -121,8 +137,22 @@ class PostgresQueue(OperatorsQueue):
     ) -> "Deferred[Claim | None]":
         """Store a message."""
         until = None if lease is None or mail.held else now + lease
-        operation = AddOperation(mail, now, until, now if due is None else due, self._lanes.deadline)
+        add = partial(self._add, mail, now, until, now if due is None else due)
+        return Deferred.fromCoroutine(self._add_large(mail, add)) if isinstance(mail.body, FileBody) else add()
+
+    def _add(self, mail: NewMail, now: float, until: float | None, due: float) -> "Deferred[Claim | None]":
+        operation = AddOperation(mail, now, until, due, self._lanes.deadline)
         return self._lanes.submit(operation).addCallback(self._added)
+
+    async def _add_large(self, mail: NewMail, add: "Callable[[], Deferred[Claim | None]]") -> Claim | None:
+        claim = None
+        try:
+            await self._large.store([mail], self._node)
+            claim = await add()
+        finally:
+            if claim is None:
+                self._large.remove(mail.id)
+        return claim
 
     def _added(self, claim: Claim | None) -> Claim | None:
         if claim is None:
@@ -135,7 +165,7 @@ class PostgresQueue(OperatorsQueue):
         self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
     ) -> "Deferred[list[Claim]]":
         """Claim due messages."""
-        claim = partial(claims.claim, start=self._start, now=now, lease=lease, large_body=self._large_body)
+        claim = partial(claims.claim, start=self._start, now=now, lease=lease, large_body=self._large.body)
         if deferral_filter is None:
             return self._claiming.work(partial(claim, limit=limit)).addCallback(self._claimed)
 
@@ -150,10 +180,13 @@ class PostgresQueue(OperatorsQueue):
         look = partial(claims.due_messages, start=self._start, now=now, with_envelopes=envelopes)
         return self._claiming.work(look).addCallback(select_and_claim)
 
-    def _claimed(self, claimed: list[DoubtfulClaim]) -> list[Claim]:
+    def _claimed(self, claimed: list[DoubtfulClaim]) -> "list[Claim] | Deferred[list[Claim]]":
         for claim, doubtful in claimed:
             self._in_work.take(claim.id, claim.token, doubtful)
-        return [claim for claim, _ in claimed]
+        found = [claim for claim, _ in claimed]
+        if not any(isinstance(claim.body, FileBody) for claim in found):
+            return found
+        return Deferred.fromCoroutine(self._large.fetch(found)).addCallback(lambda _: found)
 
     def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
         """Mark recipients whose copy is about to be sent."""
@@ -174,7 +207,26 @@ class PostgresQueue(OperatorsQueue):
         return done.addCallback(self._settled, settlement)
 
     def _settle_rows(self, settlement: Settlement) -> "Deferred[bool]":
-        return self._lanes.work(partial(settle, settlement=settlement), urgent=False)
+        settling = partial(self._lanes.work, partial(settle, settlement=settlement), urgent=False)
+        if not any(isinstance(report.body, FileBody) for report in settlement.reports):
+            return settling()
+        return Deferred.fromCoroutine(self._settle_with_large(settlement.reports, settling))
+
+    async def _settle_with_large(self, reports: Sequence[NewMail], settling: "Callable[[], Deferred[bool]]") -> bool:
+        """Store the large bodies of reports, then settle. After a failure their files are kept, unless one is lost."""
+        try:
+            await self._large.store(reports, self._node)
+            held = await settling()
+        except BodyLost:
+            self._remove_files(reports)
+            raise
+        self._remove_files(reports)
+        return held
+
+    def _remove_files(self, mails: Sequence[NewMail]) -> None:
+        for mail in mails:
+            if isinstance(mail.body, FileBody):
+                self._large.remove(mail.id)
 
     def _settled(self, held: bool, settlement: Settlement) -> bool:
         claim = settlement.claim
@@ -184,6 +236,9 @@ class PostgresQueue(OperatorsQueue):
             self._lanes.unmark(to_number(claim.id), indexes)
         else:
             self._end(claim)
+            if held and len(settlement.verdicts) < len(claim.pending):
+                # A recipient without a verdict may have been due for long.
+                self._start.look_from_the_beginning()
         return held
 
     def release(self, claim: Claim, due: float) -> "Deferred[bool]":
@@ -198,6 +253,9 @@ class PostgresQueue(OperatorsQueue):
     def _end(self, claim: Claim) -> None:
         if self._in_work.end(claim.id, claim.token):
             self._lanes.unmark(to_number(claim.id))
+        # A newer claim of the message uses the same file.
+        if isinstance(claim.body, FileBody) and self._in_work.token(claim.id) is None:
+            self._large.remove(claim.id)
 
     def release_deferred(self, due: float, now: float, limit: int) -> "Deferred[int]":
         """Make messages due now that have exactly this due time."""
@@ -237,6 +295,7 @@ class PostgresQueue(OperatorsQueue):
             self._claiming.work(work).addErrback(_ignore)
 
     async def _close(self) -> None:
+        await self._large.close()
         await self._claiming.close()
         await self._lanes.close()
         await super()._close()

@@ -33,10 +33,3 @@ class PostgresQueueTests(QueueContract, SynchronousTestCase):
 
     def fill_disk(self) -> None:
         self.skipTest("the database has its own room")
-
-    def large(self) -> bytes:
-        self.skipTest("large bodies are not stored yet")
-
-    # These two as well.
-    test_a_large_message_added_held_keeps_its_body = None
-    test_a_writer_that_is_unloaded_takes_little_memory_and_loses_nothing = None

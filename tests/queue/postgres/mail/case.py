@@ -16,9 +16,23 @@ from tests.queue.postgres.tables import Tables
 ME, PEER = 3, 4
 
 
+def cut_connections(tables: Tables) -> None:
+    """Have the database end each connection that stores the third chunk of a body, until the trigger `cut` is gone."""
+    tables.look.execute(
+        "CREATE FUNCTION smtprelay.cut() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END'"
+    )
+    tables.look.execute(
+        "CREATE TRIGGER cut BEFORE INSERT ON chunk FOR EACH ROW WHEN (NEW.n = 2) EXECUTE FUNCTION smtprelay.cut()"
+    )
+
+
 class MailCase(SynchronousTestCase):
+    #: Whether a test changes the tables themselves.
+    altered = False
+
     def setUp(self):
-        self.tables = Tables(self)
+        self.tables = Tables(self, altered=self.altered)
         self.tables.insert("lane", node=ME, n=0)
         self.change = QueueChange(self.tables.session, ME)
         self.start = ClaimStart()
