@@ -1,260 +1,40 @@
-"""For any sequence of requests the queue in memory and the queue on disk give the same results."""
+"""For any sequence of requests the queue in memory and the queue in a file give the same results."""
 
-import itertools
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
+from hypothesis.stateful import invariant, rule
 
 from mta.blocking import run_inline
-from mta.message.body import MemoryBody
-from mta.queue.ids import to_id, to_number
-from mta.queue.interface import (
-    Action,
-    AttemptRecord,
-    Claim,
-    DeferralFilter,
-    Description,
-    DueMessage,
-    NewMail,
-    Query,
-    QueueError,
-    QueueId,
-    Settlement,
-    Status,
-    Verdict,
-)
-from mta.queue.memory import MemoryQueue
+from mta.queue.interface import Query, QueueId
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.length import choose
-from tests.queue.messages import GONE, LATER, NEVER, NOW, TOOK, envelope, mail, octets
-
-LEASE = 50.0
-#: `bounce` does the last one.
-APPLIED = [action for action in Action if action is not Action.BOUNCE]
-ways = st.sampled_from(["mx", "mail.b.test:25"])
-seconds = st.integers(0, 120)
-outcomes = st.sampled_from([TOOK, LATER, NEVER, GONE])
-verdict_parts = st.lists(st.tuples(st.integers(0, 2), outcomes, st.none() | seconds), max_size=4)
-#: The recipient of an order; "" is every one.
-named = st.sampled_from(["", "", "r0@example.test", "R1@Example.test", "r2@example.test", "nobody@example.test"])
-_directories = itertools.count()
+from tests.queue.equivalence import TwoQueues, result
+from tests.queue.messages import NOW
 
 
-def result(deferred: "Deferred[Any]") -> Any:
-    results: list[Any] = []
-    deferred.addBoth(results.append)
-    (answer,) = results
-    if isinstance(answer, Failure):
-        answer.trap(QueueError)
-        return "refused"
-    return answer
-
-
-def plain(answer: Any) -> Any:
-    """Replace bodies by their octets, so that only the content is compared."""
-    if isinstance(answer, list):
-        return [plain(one) for one in answer]
-    if isinstance(answer, Claim):
-        return (
-            answer.id,
-            answer.token,
-            answer.envelope,
-            octets(answer.body),
-            answer.created,
-            answer.pending,
-            answer.delay_reported,
-        )
-    return answer
-
-
-class TwoQueues(RuleBasedStateMachine):
-    claims = Bundle("claims")
-    ids = Bundle("ids")
-
+class MemoryAndFile(TwoQueues):
     def __init__(self) -> None:
-        super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="smtprelay-test-"))
-        self.memory = MemoryQueue()
-        self.sqlite: SqliteQueue = self.opened()
-        self.clock = NOW
+        super().__init__()
 
-    def opened(self) -> SqliteQueue:
+    def open(self) -> SqliteQueue:
         queue = open_queue(self.directory, run=run_inline, now=NOW, recover=False, small=64)
         queue._connection.execute("PRAGMA synchronous = OFF")
         return queue
 
     def teardown(self) -> None:
-        result(self.sqlite.close())
+        super().teardown()
         shutil.rmtree(self.directory)
-
-    def both(self, verb: str, *arguments: Any, **options: Any) -> Any:
-        expected = result(getattr(self.memory, verb)(*arguments, **options))
-        found = result(getattr(self.sqlite, verb)(*arguments, **options))
-        assert plain(found) == plain(expected)
-        return expected
-
-    def new(self, recipients: int, size: int, *, held: bool = False) -> NewMail:
-        addresses = [f"r{number}@example.test" for number in range(recipients)]
-        new = mail(*addresses, body=bytes(size), held=held, login="alice" * (recipients - 1))
-        described = Description(f"{size}@example.test", f"No. {size}", "<alice@example.org>", "TLSv1.3" * (size > 0))
-        return replace(new, description=described)
-
-    def attempt(self, outcome: Any) -> AttemptRecord | None:
-        if outcome in (TOOK, GONE):
-            return None
-        return AttemptRecord(self.clock, outcome.host, outcome.text, outcome.status, "TLSv1.3", 0.25, 1.5)
-
-    def at_disk(self, new: NewMail) -> NewMail:
-        writer = self.sqlite.writer(new.id)
-        writer.write(b"".join(new.body.chunks()))
-        return replace(new, body=writer.finish())
-
-    @rule(wait=seconds)
-    def time_passes(self, wait):
-        self.clock += wait
-
-    @rule(target=ids, recipients=st.integers(1, 3), size=st.sampled_from([0, 64, 65]), due=st.none() | seconds)
-    def add(self, recipients, size, due):
-        new = self.new(recipients, size)
-        when = None if due is None else self.clock + due
-        assert result(self.memory.add(new, self.clock, due=when)) is None
-        assert result(self.sqlite.add(self.at_disk(new), self.clock, due=when)) is None
-        return new.id
-
-    @rule(target=claims, recipients=st.integers(1, 3), size=st.sampled_from([0, 64, 65]))
-    def add_claimed(self, recipients, size):
-        new = self.new(recipients, size)
-        expected = result(self.memory.add(new, self.clock, lease=LEASE))
-        claim = result(self.sqlite.add(self.at_disk(new), self.clock, lease=LEASE))
-        assert plain(claim) == plain(expected)
-        return claim
-
-    @rule(target=ids, size=st.sampled_from([0, 65]), lease=st.none() | seconds)
-    def add_held(self, size, lease):
-        new = self.new(1, size, held=True)
-        assert result(self.memory.add(new, self.clock, lease=lease)) is None
-        assert result(self.sqlite.add(self.at_disk(new), self.clock, lease=lease)) is None
-        return new.id
-
-    @rule(id=ids)
-    def add_again(self, id):
-        assert self.both("add", NewMail(id, envelope(), MemoryBody(b"")), self.clock) in ("refused", None)
-
-    @rule(target=claims, limit=st.integers(1, 4), wait=st.none() | seconds, whole=st.booleans())
-    def claim(self, limit, wait, whole):
-        answers = []
-        for queue in (self.memory, self.sqlite):
-            asked: list[DueMessage] = []
-
-            def until(message: DueMessage, asked: list[DueMessage] = asked) -> float | None:
-                asked.append(message)
-                return self.clock + wait if len(message.domains) == 1 else None
-
-            deferral_filter = None if wait is None else DeferralFilter(until, whole)
-            found = result(queue.claim(self.clock, limit, LEASE, deferral_filter))
-            answers.append((plain(found), asked))
-        assert answers[0] == answers[1]
-        return multiple(*found)
-
-    @rule(
-        claim=claims,
-        parts=verdict_parts,
-        keep=st.booleans(),
-        late=st.booleans(),
-        others=st.tuples(st.booleans(), st.just(0.0) | seconds),
-    )
-    def settle(self, claim, parts, keep, late, others):
-        report, wait = others
-        known = len(claim.envelope.recipients)
-        verdicts = [
-            Verdict(
-                index,
-                outcome,
-                None if due is None else self.clock + due,
-                attempt=self.attempt(outcome),
-                way=next((pending.way for pending in claim.pending if pending.index == index), None),
-            )
-            for index, outcome, due in parts
-            if index < known
-        ]
-        reports = [self.new(1, 10)] if report else []
-        not_before = self.clock + wait if wait else 0.0
-        options = {"reports": reports, "keep_claim": keep, "delay_reported": late, "not_before": not_before}
-        self.both("settle", Settlement(claim, verdicts, self.clock, **options))
-
-    @rule(claim=consumes(claims))
-    def deliver_all(self, claim):
-        verdicts = [Verdict(pending.index, TOOK) for pending in claim.pending]
-        self.both("settle", Settlement(claim, verdicts, self.clock))
-
-    @rule(claim=claims, due=seconds)
-    def release(self, claim, due):
-        self.both("release", claim, self.clock + due)
-
-    @rule(wait=seconds, later=seconds, limit=st.integers(1, 3))
-    def release_deferred(self, wait, later, limit):
-        self.both("release_deferred", self.clock + wait, self.clock + later, limit)
-
-    @rule(claim=claims, indexes=st.sets(st.integers(0, 2), min_size=1))
-    def mark(self, claim, indexes):
-        self.both("note_in_flight", claim.id, indexes)
-
-    @rule(action=st.sampled_from(APPLIED), chosen=st.lists(ids, max_size=3), recipient=named, way=ways)
-    def apply(self, action, chosen, recipient, way):
-        to = way if action is Action.REROUTE else ""
-        self.both("apply", action, chosen, self.clock, recipient=recipient, to=to)
-
-    @rule(chosen=st.lists(ids, max_size=3), recipient=named)
-    def bounce(self, chosen, recipient):
-        report = self.new(1, 10)
-        made: list[Any] = []
-
-        def make_reports(claim: Claim, verdicts: Sequence[Verdict]) -> Sequence[NewMail]:
-            made.append((plain(claim), list(verdicts)))
-            # Both queues get the same id: that of the message under another tag, one for each recipient.
-            id = to_id(to_number(claim.id) ^ (1 + verdicts[0].index))
-            return [replace(report, id=id, description=Description(report_of=claim.id))]
-
-        self.both("bounce", chosen, self.clock, "returned by the operator", make_reports, recipient=recipient)
-        assert made[: len(made) // 2] == made[len(made) // 2 :]
-
-    @rule(action=st.sampled_from([Action.RETRY, Action.RELEASE]), recipient=named)
-    def apply_to_all(self, action, recipient):
-        self.both("apply", action, None, self.clock, recipient=recipient)
-
-    @rule(ago=seconds, limit=st.integers(1, 3))
-    def forget(self, ago, limit):
-        self.both("forget", self.clock - ago, limit)
-
-    @rule(chosen=st.lists(ids, max_size=3), finished=st.booleans(), limit=st.integers(1, 4))
-    def find(self, chosen, finished, limit):
-        self.both("find", Query(chosen, finished, limit))
 
     @rule()
     def reopen(self):
-        assert result(self.sqlite.close()) is None
-        self.sqlite = self.opened()
+        assert result(self.stored.close()) is None
+        self.stored = self.open()
         # Marks of the process before are told at a start, and then no news.
         self.memory._store._marked.clear()
-
-    @invariant()
-    def both_tell_the_same(self):
-        summary = self.both("summary")
-        assert summary.recipients[Status.WAITING] >= summary.messages >= summary.held
-        assert summary.ledger.missing == 0
-        self.both("next_due")
-        self.both("domains", self.clock)
-        assert self.both("audit").never_due is None
-        self.both("find", Query(finished=True, details=True))
 
     @invariant()
     def a_file_is_there_for_each_large_message_that_waits_and_no_other(self):
@@ -262,5 +42,5 @@ class TwoQueues(RuleBasedStateMachine):
         assert {path.name for path in (self.directory / "bodies").iterdir()} == waiting
 
 
-TwoQueues.TestCase.settings = settings(max_examples=choose(10, 40), stateful_step_count=40, deadline=None)
-TestTwoQueues = TwoQueues.TestCase
+MemoryAndFile.TestCase.settings = settings(max_examples=choose(10, 40), stateful_step_count=40, deadline=None)
+TestMemoryAndFile = MemoryAndFile.TestCase

@@ -27,7 +27,13 @@ class InWork:
         return iter(self._held)
 
     def take(self, id: QueueId, token: int, doubtful: frozenset[int] = _NONE) -> None:
-        """Note a claim. `doubtful` has the recipients of which a relay that died may have sent a copy."""
+        """Note a claim. `doubtful` has the recipients of which a relay that died may have sent a copy.
+
+        The marks of an earlier claim of this relay that did not end before its lease was over are doubtful too.
+        """
+        earlier = self._held.get(id)
+        if earlier is not None:
+            doubtful |= earlier.doubtful | earlier.marked
         self._held[id] = _Held(token, doubtful)
 
     def token(self, id: QueueId) -> int | None:

@@ -223,6 +223,11 @@ class InFlightContract(QueueCase):
         self.assertFalse(self.now(self.queue.release(late, NOW)))
         self.assertEqual(self.marked(newer, 0, 1), {0, 1})
 
+    def test_the_marks_of_a_claim_whose_lease_ran_out_are_told_to_the_next_one(self):
+        self.marked(self.claimed("a@example.test", "b@example.test"), 0)
+        (newer,) = self.claims(NOW + LEASE)
+        self.assertEqual(self.marked(newer, 0, 1), {0})
+
     def test_the_marks_of_a_removed_message_go_when_its_claim_is_settled_or_released(self):
         for come_back in (lambda claim: self.settled(claim, Verdict(0, TOOK)), self.released):
             claim = self.claimed()

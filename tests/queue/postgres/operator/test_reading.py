@@ -1,98 +1,16 @@
-"""Questions to the shared queue: the contract, on rows that are copied from a queue in a file."""
+"""Questions to the shared queue that only its tables can answer wrongly; the contract has the others."""
 
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Any
 
-from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.blocking import run_inline
-from mta.queue.disk.queue_dir import FILE_NAME
 from mta.queue.ids import to_id
-from mta.queue.interface import Ledger, Load, Query, Queue, QueueId
-from mta.queue.postgres.change import QueueChange
-from mta.queue.postgres.finish import finish
-from mta.queue.postgres.operator import reading, search
+from mta.queue.interface import Ledger, Load
+from mta.queue.postgres.operator import reading
 from mta.queue.postgres.session import DatabaseSession, Row
-from mta.queue.search.conditions import Conditions
-from mta.queue.sqlite.queue import open_queue
-from tests.queue.contract.operating import ReadContract
-from tests.queue.contract.searching import AttemptContract, DomainContract, SearchContract
-from tests.queue.messages import NOW, scratch
+from tests.queue.messages import NOW
 from tests.queue.postgres.tables import BODY, Tables
-
-_COPIED = ("message", "recipient", "attempt", "body")
-_TRUTHS = ("smtputf8", "delay_reported", "held")
-
-
-class CopiedQueue:
-    """A queue in a file, of which questions are answered by the copy of its rows in a database."""
-
-    def __init__(self, case: Any, tables: Tables) -> None:
-        self._directory = scratch(case)
-        self._file = open_queue(self._directory, run=run_inline, now=NOW)
-        self._tables = tables
-        self._session = tables.new_session(changes=False)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def find(self, query: Query) -> "Deferred[Any]":
-        return self._ask(reading.find, query)
-
-    def count(self, conditions: Conditions, *, finished: bool = False) -> "Deferred[Any]":
-        return self._ask(search.count_messages, conditions, finished=finished)
-
-    def select(self, conditions: Conditions) -> "Deferred[Any]":
-        return self._ask(reading.select, conditions)
-
-    def domains(self, now: float) -> "Deferred[Any]":
-        return self._ask(reading.domains, now)
-
-    def summary(self) -> "Deferred[Any]":
-        return self._ask(reading.summary)
-
-    def audit(self) -> "Deferred[Any]":
-        return self._ask(reading.audit)
-
-    def load(self, now: float) -> "Deferred[Any]":
-        return self._ask(reading.load, now)
-
-    def content(self, id: QueueId) -> "Deferred[Any]":
-        return self._ask(reading.content, id)
-
-    def _ask(self, question: Any, *arguments: Any, **options: Any) -> "Deferred[Any]":
-        self._copy()
-        return execute(question, self._session, *arguments, **options)
-
-    def _copy(self) -> None:
-        with closing(sqlite3.connect(self._directory / FILE_NAME)) as file:
-            file.row_factory = sqlite3.Row
-            rows = {table: [dict(row) for row in file.execute(f"SELECT * FROM {table}")] for table in _COPIED}
-            (ledger,) = map(dict, file.execute("SELECT accepted, delivered, failed, removed FROM ledger"))
-        if rows == getattr(self, "_copied", None):
-            return
-        self._copied = {table: [dict(row) for row in each] for table, each in rows.items()}
-        self._tables.look.execute(f"TRUNCATE history, {', '.join(_COPIED)}")
-        finished = {row["id"]: row["finished"] for row in rows["message"] if row["finished"] is not None}
-        for row in rows["message"]:
-            row |= {name: bool(row[name]) for name in _TRUTHS}
-            row |= {"node": 1 if row.pop("leased") else None, "chunks": row.pop("in_file"), "due": row["due"] or 0.0}
-            del row["finished"]
-        for table in _COPIED:
-            for row in rows[table]:
-                self._tables.insert(table, **row)
-        changes = ", ".join(f"{name} = {count}" for name, count in ledger.items())
-        self._tables.look.execute(f"UPDATE lane SET {changes}")
-        for number, when in finished.items():
-            finish(QueueChange(self._tables.session, 1), [number], when)
-
-
-class ReadingTests(ReadContract, SearchContract, AttemptContract, DomainContract, SynchronousTestCase):
-    def make_queue(self) -> Queue:
-        return CopiedQueue(self, Tables(self))
 
 
 class DisturbedSession(DatabaseSession):

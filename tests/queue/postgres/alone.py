@@ -1,0 +1,24 @@
+"""The shared queue of one relay that nobody shares it with, for the tests that every queue passes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mta.blocking import run_inline
+from mta.queue.postgres.membership.node import join
+from mta.queue.postgres.queue import LANES, PostgresQueue
+from mta.queue.postgres.session import DatabaseSession
+from mta.queue.postgres.url import read_server
+from tests.fakes.fixed_nodes import FixedNodes
+from tests.queue.postgres.tables import Tables
+
+
+def open_alone(case: Any, directory: Path, wall_clock: Callable[[], float]) -> PostgresQueue:
+    """Return an empty queue, all of whose requests are done at once; `case.addCleanup` is that of `Tables`."""
+    server = read_server(Tables(case).url)
+    session = DatabaseSession(server.connection_parameters())
+    node = join(session, "one", "0.2.0", 1, LANES)
+    session.close()
+    return PostgresQueue(
+        server, FixedNodes(node), run=run_inline, seconds=lambda: 0.0, wall_clock=wall_clock, directory=directory
+    )
