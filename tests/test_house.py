@@ -76,6 +76,7 @@ MAY_IMPORT = {
     "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.events": {
         "mta.blocking",
+        "mta.event_log.lines",
         "mta.event_log.repeats",
         "mta.https.interface",
         "mta.message.dates",

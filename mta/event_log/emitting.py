@@ -35,18 +35,19 @@ class Emitter:
         self._flush = flush
         self._repeats = Repeats()
         self._receivers: dict[object, Receive] = {}
+        # Their values, for each event.
+        self._copies: tuple[Receive, ...] = ()
         self._error_receivers: tuple[Receive, ...] = ()
 
     def copy_to(self, receive: Receive) -> Callable[[], None]:
         """Give each later event to another receiver, too, until the result is called."""
         key = object()
         self._receivers[key] = receive
-        self._render = self._copy_and_render
+        self._count_receivers()
 
         def end() -> None:
             self._receivers.pop(key, None)
-            if not self._receivers:
-                self._render = self._plain_render
+            self._count_receivers()
 
         return end
 
@@ -59,8 +60,12 @@ class Emitter:
         if self._repeats.is_over(self._wall_clock()):
             self._end_minute()
 
+    def _count_receivers(self) -> None:
+        self._copies = tuple(self._receivers.values())
+        self._render = self._copy_and_render if self._copies else self._plain_render
+
     def _copy_and_render(self, now: float, event: str, fields: Mapping[str, Field]) -> str:
-        for receive in tuple(self._receivers.values()):
+        for receive in self._copies:
             receive(now, event, fields)
         return self._plain_render(now, event, fields)
 

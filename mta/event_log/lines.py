@@ -18,7 +18,7 @@ _BARE = re.compile(r"[!#-\[\]-~]+")
 def render_text(now: float, event: str, fields: Mapping[str, Field]) -> str:
     """Render an event as one line of text, for people and for grep."""
     shown = [
-        f" {name}={_bare(value) if type(value) is str else value}"
+        f" {name}={_bare(value) if type(value) is str else seconds_text(value) if type(value) is float else value}"
         for name, value in fields.items()
         if value is not None
     ]
@@ -33,6 +33,12 @@ def render_json(now: float, event: str, fields: Mapping[str, Field]) -> str:
 
 #: The renderings by the values of LOG_FORMAT.
 FORMATS: Mapping[str, Render] = {"text": render_text, "json": render_json}
+
+
+@lru_cache(maxsize=4096)
+def seconds_text(value: float) -> str:
+    """Return the digits of a float, as text and JSON have them. Cached, because durations repeat, and digits cost."""
+    return repr(value)
 
 
 @lru_cache(maxsize=1024)

@@ -156,11 +156,16 @@ class EventLog(Emitter):
             "from": _path(envelope.sender),
             "recipients": len(envelope.recipients),
             "size": size,
-            "user": user or None,
-            "rules": rules,
-            "was-from": None if was_from is None else _path(was_from),
-            "held": "yes" if held else None,
         }
+        # Here and in `delivered`, fields that most events do not have cost nothing.
+        if user:
+            fields["user"] = user
+        if rules is not None:
+            fields["rules"] = rules
+        if was_from is not None:
+            fields["was-from"] = _path(was_from)
+        if held:
+            fields["held"] = "yes"
         self._emit_fields("accepted", fields)
 
     # Going out
@@ -192,12 +197,16 @@ class EventLog(Emitter):
             "queued": stages.queued,
             "waited": stages.waited,
             "transfer": stages.transfer,
-            "tls": security or None,
-            "dkim": signed_by or None,
-            "rule": rule,
-            "earlier": _earlier(earlier),
-            "reply": outcome.text,
         }
+        if security:
+            fields["tls"] = security
+        if signed_by:
+            fields["dkim"] = signed_by
+        if rule is not None:
+            fields["rule"] = rule
+        if earlier is not None:
+            fields["earlier"] = _earlier(earlier)
+        fields["reply"] = outcome.text
         self._emit_fields("delivered", fields)
 
     def possible_duplicate(self, id: QueueId, to: Address) -> None:

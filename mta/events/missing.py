@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from mta.event_log.repeats import Field
-from mta.events.batch import Event, record_time
+from mta.events.records import Event, record_time
 from mta.message.dates import timestamp
 from mta.queue.interface import Entry, QueueId, RecipientState, Status
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mta.events.batch import Event, record_time, records
+from mta.events.records import numbered, record_time
 
 #: The folder in the home of a relay or a worker.
 FOLDER = "events"
@@ -23,7 +23,7 @@ MAX_OCTETS = 64 * 1024 * 1024
 #: The octets of a segment after which the next one begins.
 SEGMENT_OCTETS = 4 * 1024 * 1024
 #: Events and octets of one batch.
-MAX_EVENTS, MAX_BATCH = 500, 512 * 1024
+MAX_EVENTS, MAX_BATCH = 1000, 512 * 1024
 #: Seconds before the last event for which received events are kept, because a start after a kill compares them with
 #: the queue.
 KEPT_SECONDS = 180.0
@@ -52,11 +52,16 @@ class SpoolState:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records without their line ends, and the number of the last one."""
+    """Records, a line each, and the number of the last one."""
 
-    records: Sequence[bytes]
+    data: bytes
     last: int
     dropped: int
+
+    @property
+    def records(self) -> Sequence[bytes]:
+        """The records without their line ends."""
+        return self.data.splitlines()
 
 
 class Spool:
@@ -116,12 +121,12 @@ class Spool:
             last = max(last, record_time(fields))
         return last
 
-    def append(self, events: Sequence[Event]) -> int:
-        """Write events durably; return how many older ones were dropped. Raises OSError, and then none is written."""
+    def append(self, records: Sequence[str]) -> int:
+        """Write records durably; return how many older ones were dropped. Raises OSError, and then none is written."""
         with self._lock:
             if self._free(self._folder) < _LEFT_FREE:
                 raise SpoolFull("the disk has too little room for events")
-            data = records(self._next, events)
+            data = numbered(self._next, records)
             first, octets = self._segments[-1] if self._segments else (0, self._segment_octets)
             if octets >= self._segment_octets:
                 self._begin_segment()
@@ -135,8 +140,8 @@ class Spool:
                 self._undo(descriptor, octets)
                 raise
             self._segments[-1] = first, octets + len(data)
-            self._remember(data, len(events), (first, octets))
-            self._next += len(events)
+            self._remember(data, len(records), (first, octets))
+            self._next += len(records)
             return self._drop_oldest()
 
     def lose(self, number: int) -> None:
@@ -150,12 +155,12 @@ class Spool:
             if self.waiting <= 0:
                 return None
             segment, offset = self._at or self._find_next()
-            lines = _lines(self._fresh) if self._fresh else self._read(segment, offset)
-            if not lines:
+            data = _first_records(self._fresh) if self._fresh else self._read(segment, offset)
+            if not data:
                 # A single record is far smaller than MAX_BATCH, so that the segment ends here.
                 return self._skip_to_next_segment(segment)
             self._at = segment, offset
-            return Batch(lines, self._state.received + len(lines), self._state.dropped)
+            return Batch(data, self._state.received + data.count(b"\n"), self._state.dropped)
 
     def received(self, batch: Batch) -> None:
         """Note that the receiver has a batch, and remove segments that are not needed any more. Raises OSError."""
@@ -164,9 +169,8 @@ class Spool:
                 # Its records were dropped meanwhile.
                 return
             segment, offset = self._at
-            octets = sum(map(len, batch.records)) + len(batch.records)
-            self._at = segment, offset + octets
-            self._fresh = self._fresh[octets:]
+            self._at = segment, offset + len(batch.data)
+            self._fresh = self._fresh[len(batch.data) :]
             self._state.received = batch.last
             self._write_state()
             self._remove_received()
@@ -230,14 +234,14 @@ class Spool:
         if not later:
             return None
         self._state.received = max(self._state.received, later[0] - 1)
-        lines = self._read(later[0], 0)
+        data = self._read(later[0], 0)
         self._at = later[0], 0
-        return Batch(lines, later[0] - 1 + len(lines), self._state.dropped) if lines else None
+        return Batch(data, later[0] - 1 + data.count(b"\n"), self._state.dropped) if data else None
 
-    def _read(self, segment: int, offset: int) -> Sequence[bytes]:
+    def _read(self, segment: int, offset: int) -> bytes:
         with self._path(segment).open("rb") as file:
             file.seek(offset)
-            return _lines(file.read(MAX_BATCH))
+            return _first_records(file.read(MAX_BATCH))
 
     def _remember(self, data: bytes, number: int, place: tuple[int, int]) -> None:
         """Keep records that were written at this place, if they are the next to send or follow those that are kept."""
@@ -330,9 +334,12 @@ def _read_state(folder: Path) -> SpoolState | None:
         return None
 
 
-def _lines(data: bytes) -> Sequence[bytes]:
-    """Return the first records, without their line ends, that fit into a batch."""
-    return data[:MAX_BATCH].split(b"\n")[:-1][:MAX_EVENTS]
+def _first_records(data: bytes) -> bytes:
+    """Return the first records, with their line ends, that fit into a batch."""
+    whole = data[: data.rfind(b"\n", 0, MAX_BATCH) + 1]
+    if whole.count(b"\n") <= MAX_EVENTS:
+        return whole
+    return b"\n".join(whole.split(b"\n", MAX_EVENTS)[:MAX_EVENTS]) + b"\n"
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
 from mta.event_log.repeats import Field
-from mta.events.batch import SENT, Event
+from mta.events.records import SENT, record_of_log
 from mta.events.spool import MAX_EVENTS, Batch, Spool
 
 #: Seconds for which events are gathered before they are written: the first ones, and at most those that follow soon,
@@ -51,7 +51,8 @@ class EventStream(Service):
         self._clock = clock
         self._trouble = trouble
         self._notice = notice
-        self._waiting: list[Event] = []
+        # The records that wait to be written.
+        self._waiting: list[str] = []
         self._dropped = 0
         # The timer or the work that writes the events that wait; None if there are none.
         self._gather: IDelayedCall | None = None
@@ -86,7 +87,7 @@ class EventStream(Service):
         if waiting >= MAX_WAITING:
             self._dropped += 1
             return
-        self._waiting.append((now, event, fields))
+        self._waiting.append(record_of_log(now, event, fields))
         if self._gather is None:
             if self._writing is None:
                 self._gather_more()
@@ -125,16 +126,17 @@ class EventStream(Service):
         self._send_soon()
 
     async def _write(self) -> None:
-        events, self._waiting = self._waiting, []
+        # As many as a batch has, so that batches are as large as they may be.
+        records, self._waiting = self._waiting[:MAX_EVENTS], self._waiting[MAX_EVENTS:]
         lost, self._dropped = self._dropped, 0
-        await self._write_batch(events, lost)
+        await self._write_batch(records, lost)
 
-    async def _write_batch(self, events: list[Event], lost: int) -> None:
+    async def _write_batch(self, records: list[str], lost: int) -> None:
         spool, why = self._spool, "the disk was too slow for them"
         try:
-            oldest = (await self._run(lambda: spool.append(events))) if events else 0
+            oldest = (await self._run(lambda: spool.append(records))) if records else 0
         except OSError as error:
-            oldest, lost, why = 0, lost + len(events), str(error.strerror or error)
+            oldest, lost, why = 0, lost + len(records), str(error.strerror or error)
         if lost:
             spool.lose(lost)
             self._tell("lost", f"{lost} events for EVENTS_URL were dropped: {why}; {spool.dropped} were in all")

@@ -36,7 +36,7 @@ class Webhook:
     async def send(self, batch: Batch) -> str | None:
         """Send a batch; return why it was not received, or None if the receiver has it (any status 2xx)."""
         receiver = self._receiver
-        body = batch_body(self._relay, self._worker, batch.dropped, batch.records)
+        body = batch_body(self._relay, self._worker, batch.dropped, batch.data)
         headers = {
             "Content-Type": "application/json",
             SIGNATURE: signature(receiver.secret, int(self._wall_clock()), body),

@@ -34,13 +34,18 @@ def _mail_date(second: int) -> str:
 
 def timestamp(now: float) -> str:
     """Return wall-clock seconds as `2026-11-22T12:00:00.123Z`."""
-    second = int(now)
-    return f"{_second(second)}.{int((now - second) * 1000):03}Z"
+    return _millisecond(int(now * 1000))
 
 
 def short_timestamp(seconds: float) -> str:
     """Return wall-clock seconds as `2026-11-22T12:00:00Z`."""
     return f"{_second(int(seconds))}Z"
+
+
+@lru_cache(maxsize=64)
+def _millisecond(number: int) -> str:
+    # Cached, because a busy relay has several events in a millisecond.
+    return f"{_second(number // 1000)}.{number % 1000:03}Z"
 
 
 @lru_cache(maxsize=64)

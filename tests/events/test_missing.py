@@ -1,7 +1,7 @@
 """The events that a start after a kill finds missing."""
 
-from mta.events.batch import Event
 from mta.events.missing import WrittenEvents, missing_events
+from mta.events.records import Event
 from mta.message.dates import timestamp
 from mta.queue.interface import AttemptRecord, Entry, QueueId, RecipientState, Status
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mta.events.batch import Event
+from mta.events.records import record
 from mta.events.spool import FOLDER, STATE, Spool, SpoolFull
 
 NOON = 1_795_348_800.0
 
 
-def event(number: int) -> Event:
-    return (NOON + number, "accepted", {"id": str(number)})
+def event(number: int) -> str:
+    return record(NOON + number, "accepted", {"id": str(number)})
 
 
 def spool(home: Path, **options: int) -> Spool:

@@ -20,6 +20,8 @@ from mta.events.stream import (
 )
 
 NOON = 1_795_348_800.0
+#: The fields of `accepted`.
+FIELDS = {"id": "", "client": "192.0.2.1", "helo": "h", "from": "<>", "recipients": 1, "size": 9}
 
 
 class World:
@@ -56,7 +58,7 @@ class World:
 
     def happen(self, *ids: str, event: str = "accepted", seconds: float = BUSY_GATHER_SECONDS) -> None:
         for id in ids:
-            self.stream.receive(NOON, event, {"id": id})
+            self.stream.receive(NOON, event, {**FIELDS, "id": id})
         self.clock.advance(seconds)
 
 
@@ -177,7 +179,7 @@ def test_events_beyond_the_bound_of_memory_are_dropped_and_counted(world):
 
 def test_the_last_events_are_written_at_the_end_and_sent_by_the_next_start(world, tmp_path):
     world.stream.stopService()
-    world.stream.receive(NOON, "accepted", {"id": "1"})
+    world.stream.receive(NOON, "accepted", {**FIELDS, "id": "1"})
     closed(world)
     assert world.sent == []
     again = World(tmp_path)
