@@ -60,6 +60,12 @@ WITH removed AS (
 )
 SELECT count(*) FROM removed;
 
+-- A relay that has one of these messages in work must not end it by the verdicts alone that it has for its recipients. It
+-- sees this column as it is once the transaction is over, unlike the rows of `recipient`.
+
+-- name: alter
+UPDATE message SET altered = true WHERE id = ANY (%(ids)s::bigint[]) AND NOT altered;
+
 -- The hour is for offers that are made again: they find in the history what became of their messages. It is by the clock
 -- of the database.
 

@@ -59,7 +59,7 @@ ended AS (
         %(ended)s::bigint[], %(ended_token)s::int[], %(finished)s::float8[], %(delivered)s::int[], %(failed)s::int[],
         %(removed)s::int[], %(recipients)s::text[]
     ) AS v (id, token, finished, delivered, failed, removed, recipients)
-    WHERE m.id = v.id AND m.token = v.token AND m.node = me.node
+    WHERE m.id = v.id AND m.token = v.token AND m.node = me.node AND NOT m.altered
           AND NOT EXISTS (SELECT FROM recipient AS r WHERE r.message_id = m.id AND r.due IS NULL OFFSET 0)
     RETURNING m.*, v.finished, v.delivered, v.failed, v.removed, v.recipients
 ),

@@ -87,6 +87,7 @@ CREATE TABLE message (
     token integer NOT NULL CHECK (token >= 0),           -- claims so far: the token of the running or last claim
     leased_since double precision,                       -- when the last claim began; NULL: none since the add
     due double precision NOT NULL,                       -- when it may be claimed next
+    altered boolean NOT NULL DEFAULT false,              -- whether an order ended recipients and left others waiting
     doubt text,                                          -- marks that a buried node had of it, as in `lane.sending`
     CHECK ((sender_local IS NULL) = (sender_domain IS NULL)),
     CHECK (node IS NULL OR token > 0)

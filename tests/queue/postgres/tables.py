@@ -110,3 +110,8 @@ class Tables:
         """Return the only row of a table."""
         (row,) = self.rows(table)
         return row
+
+    def waits(self) -> bool:
+        """Whether a session waits for a lock."""
+        query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return self.look.execute(query).fetchone() is not None

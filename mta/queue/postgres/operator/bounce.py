@@ -10,8 +10,8 @@ from mta.queue.entries import QueueId, Status
 from mta.queue.ids import known_numbers, to_id, to_number
 from mta.queue.interface import Claim, MakeReports, NewMail, Verdict
 from mta.queue.postgres.change import QueueChange
-from mta.queue.postgres.finish import finish
 from mta.queue.postgres.operator.order_statements import SQL
+from mta.queue.postgres.operator.orders import finish_or_alter
 from mta.queue.postgres.operator.search import are_storable
 from mta.queue.search.matching import plain
 from mta.queue.sql.values import LAST_REPLY, Row, read_claim, returned, storable
@@ -82,7 +82,7 @@ def _return(change: QueueChange, numbers: Sequence[int], now: float, text: str, 
     values = {"ids": numbers, "now": now, "text": text, "said": LAST_REPLY, "recipient": recipient}
     ((count,),) = change.rows(SQL.return_recipients, values)
     change.counts.count(Status.FAILED, count)
-    finish(change, numbers, now)
+    finish_or_alter(change, numbers, now)
 
 
 @dataclass(frozen=True, slots=True)

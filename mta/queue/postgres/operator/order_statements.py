@@ -21,6 +21,7 @@ class OrderStatements:
     hold: str
     release: str
     remove: str
+    alter: str
     forget: str
     returnable: str
     returnable_recipients: str

@@ -119,7 +119,13 @@ def _hold_or_release(change: QueueChange, action: Action, numbers: list[int], no
 def _remove(change: QueueChange, numbers: list[int], now: float, recipient: str) -> None:
     ((removed,),) = change.rows(SQL.remove, {"ids": numbers, "now": now, "recipient": recipient})
     change.counts.count(Status.REMOVED, removed)
-    finish(change, numbers, now)
+    finish_or_alter(change, numbers, now)
+
+
+def finish_or_alter(change: QueueChange, numbers: Sequence[int], now: float) -> None:
+    """Move messages to the history of which recipients were ended; note it in those in which others wait."""
+    if len(finish(change, numbers, now)) < len(numbers):
+        change.rows(SQL.alter, {"ids": list(numbers)})
 
 
 def forget(change: QueueChange, before: float, limit: int) -> int:

@@ -137,14 +137,10 @@ class ConcurrentTests(OrderCase):
         found: list[int] = []
         order = Thread(target=lambda: found.extend(self.apply(action, *numbers, **limits)[0]))
         order.start()
-        until(self.waits, what="the order's wait for a lock")
+        until(self.tables.waits, what="the order's wait for a lock")
         other.rows("COMMIT")
         order.join()
         return found
-
-    def waits(self) -> bool:
-        query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        return self.tables.look.execute(query).fetchone() is not None
 
     def test_a_message_that_is_being_claimed_is_not_missed(self):
         self.tables.add(1, A)
