@@ -73,5 +73,7 @@ class RelayShares:
         return now + TURN if self._settled() else self._since + SETTLE
 
     def _settled(self) -> bool:
-        # If the wall clock was set back, the time counts as over.
-        return not 0.0 <= self._wall_clock() - self._since < SETTLE
+        now = self._wall_clock()
+        # If the wall clock was set back, the time begins anew.
+        self._since = min(self._since, now)
+        return now - self._since >= SETTLE

@@ -140,6 +140,15 @@ def test_a_relay_that_has_just_started_opens_one_connection_until_the_others_kno
     assert relays.opens() == LIMITS.start / 2
 
 
+def test_a_wall_clock_that_is_set_back_while_a_relay_is_new_costs_that_time_again_at_most():
+    relays = Relays(1, 2)
+    relays.now -= SETTLE
+    relays.now -= 3600
+    assert relays.opens() == 1
+    relays.now += SETTLE
+    assert relays.opens() == LIMITS.start / 2
+
+
 def test_a_relay_that_does_not_know_the_others_yet_soon_does():
     relays = Relays(1)
     relays.living = ()
