@@ -75,7 +75,7 @@ WITH forgotten AS (
         SELECT id FROM history
         WHERE finished < least(%(before)s::double precision,
                                extract(epoch FROM statement_timestamp())::double precision - 3600.0)
-        ORDER BY finished LIMIT %(limit)s::integer FOR UPDATE SKIP LOCKED))
+        ORDER BY finished, id LIMIT %(limit)s::integer FOR UPDATE SKIP LOCKED))
     RETURNING 1
 )
 SELECT count(*) FROM forgotten;

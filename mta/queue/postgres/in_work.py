@@ -8,12 +8,13 @@ _NONE: frozenset[int] = frozenset()
 
 
 class _Held:
-    __slots__ = ("doubtful", "marked", "token")
+    __slots__ = ("doubtful", "marked", "partly_settled", "token")
 
     def __init__(self, token: int, doubtful: frozenset[int]) -> None:
         self.token = token
         self.doubtful = doubtful
         self.marked = _NONE
+        self.partly_settled = False
 
 
 class InWork:
@@ -52,8 +53,14 @@ class InWork:
         """Note that these recipients have a verdict under this claim, which goes on."""
         held = self._held.get(id)
         if held is not None and held.token == token:
+            held.partly_settled = True
             held.marked = held.marked.difference(indexes)
             held.doubtful = held.doubtful.difference(indexes)
+
+    def is_unsettled(self, id: QueueId, token: int) -> bool:
+        """Whether this relay has this claim, and no recipient has a verdict under it."""
+        held = self._held.get(id)
+        return held is not None and held.token == token and not held.partly_settled
 
     def end(self, id: QueueId, token: int) -> bool:
         """Note that this claim is over; return whether it was the last one of its message."""

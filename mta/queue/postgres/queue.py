@@ -199,7 +199,8 @@ class PostgresQueue(OperatorsQueue):
 
     def settle(self, settlement: Settlement) -> "Deferred[bool]":
         """Record outcomes, add reports, give the claim back."""
-        if is_plain_end(settlement):
+        claim = settlement.claim
+        if is_plain_end(settlement) and self._in_work.is_unsettled(claim.id, claim.token):
             done: Deferred[bool] = self._lanes.submit(EndOperation(settlement))
             done.addCallback(lambda ended: ended or self._settle_rows(settlement))
         else:

@@ -20,15 +20,20 @@ _EXISTS = "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'smtprelay' A
 _VERSIONS = "SELECT name, value FROM smtprelay.meta"
 _SERVER = """
 SELECT current_setting('server_version_num')::integer, current_setting('server_version'), current_setting('fsync'),
-       current_setting('full_page_writes'), current_setting('synchronous_standby_names')
+       current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
+       current_setting('server_encoding')
 """
 
 
 def check_server(session: DatabaseSession) -> list[str]:
     """Return notices about the settings of the server. Blocks; raises QueueError if mail would not be safe there."""
-    ((number, version, fsync, full_pages, standbys),) = session.rows(_SERVER)
+    ((number, version, fsync, full_pages, standbys, encoding),) = session.rows(_SERVER)
     if number < _OLDEST_NUMBER:
         raise QueueError(f"the database is PostgreSQL {version}, and {_OLDEST_SERVER} is the oldest that works")
+    if encoding != "UTF8":
+        raise QueueError(
+            f"the database has the encoding {encoding}, which not all mail can be stored in: create it with UTF8"
+        )
     for setting, value in (("fsync", fsync), ("full_page_writes", full_pages)):
         if value != "on":
             raise QueueError(

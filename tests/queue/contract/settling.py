@@ -30,6 +30,14 @@ class SettleContract(QueueCase):
         self.assertEqual([one.attempts for one in entry.recipients], [1, 1])
         self.assertEqual((entry.recipients[1].reply, entry.recipients[1].host), (NEVER.text, NEVER.host))
 
+    def test_a_second_attempt_under_one_claim_is_counted(self):
+        claim = self.claimed()
+        self.settled(claim, Verdict(0, LATER, NOW), keep_claim=True)
+        self.settled(claim, Verdict(0, TOOK))
+        (one,) = self.entry(claim.id).recipients
+        self.assertEqual((one.status, one.attempts, one.reply), (Status.DELIVERED, 2, TOOK.text))
+        self.assertEqual(self.ledger().missing, 0)
+
     def test_a_message_given_back_is_due_at_the_earliest_due_of_its_waiting_recipients(self):
         claim = self.claimed("a@example.test", "b@example.test", "c@example.test")
         self.settled(claim, Verdict(0, LATER, NOW + 90), Verdict(1, LATER, NOW + 30), Verdict(2, TOOK))

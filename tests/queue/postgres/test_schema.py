@@ -86,6 +86,16 @@ def test_a_server_without_a_standby_has_a_notice(database_url: str) -> None:
     session.close()
 
 
+def test_a_database_that_cannot_store_all_texts_is_refused() -> None:
+    server = shared_cluster()
+    server.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+    session = session_to(server.url("latin"))
+    with pytest.raises(QueueError, match="the database has the encoding LATIN1"):
+        check_server(session)
+    session.close()
+    server.drop("latin")
+
+
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
 def test_a_server_that_does_not_keep_mail_is_refused(setting: str) -> None:
     try:
