@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mta.blocking import run_inline
 from mta.queue.postgres.membership.node import join
@@ -10,12 +9,11 @@ from mta.queue.postgres.queue import LANES, PostgresQueue
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import read_server
 from tests.fakes.fixed_nodes import FixedNodes
-from tests.queue.postgres.tables import Tables
 
 
-def open_alone(case: Any, directory: Path, wall_clock: Callable[[], float]) -> PostgresQueue:
-    """Return an empty queue, all of whose requests are done at once; `case.addCleanup` is that of `Tables`."""
-    server = read_server(Tables(case).url)
+def open_alone(url: str, directory: Path, wall_clock: Callable[[], float]) -> PostgresQueue:
+    """Return the queue in a database with tables. All of its requests are done at once."""
+    server = read_server(url)
     session = DatabaseSession(server.connection_parameters())
     node = join(session, "one", "0.2.0", 1, LANES)
     session.close()

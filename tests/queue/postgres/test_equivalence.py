@@ -11,6 +11,7 @@ from mta.queue.postgres.queue import PostgresQueue
 from tests.length import choose
 from tests.queue.equivalence import TwoQueues
 from tests.queue.postgres.alone import open_alone
+from tests.queue.postgres.tables import Tables
 
 
 class MemoryAndDatabase(TwoQueues):
@@ -20,8 +21,8 @@ class MemoryAndDatabase(TwoQueues):
 
     def open(self) -> PostgresQueue:
         directory = self.cleanups.enter_context(tempfile.TemporaryDirectory(prefix="smtprelay-test-"))
-        case = SimpleNamespace(addCleanup=self.cleanups.callback)
-        return open_alone(case, Path(directory), lambda: self.clock)
+        tables = Tables(SimpleNamespace(addCleanup=self.cleanups.callback))
+        return open_alone(tables.url, Path(directory), lambda: self.clock)
 
     def teardown(self) -> None:
         super().teardown()
