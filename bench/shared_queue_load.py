@@ -3,8 +3,8 @@
 Usage: python -m bench.shared_queue_load (--directory DIR | --url URL) --messages N --flight N
 
 Each message is 4 KiB with one recipient. It is added born claimed, then marked and settled, each once the step before
-it is durable. The line that is printed has the seconds from the first add to the last settlement, and those of CPU of this
-process.
+it is durable. The line that is printed has the seconds from the first add to the last settlement, and those of CPU of
+this process.
 """
 
 import argparse

@@ -430,6 +430,7 @@ MAY_IMPORT = {
         "mta.message",
         "mta.queue.ids",
         "mta.queue.interface",
+        "mta.queue.postgres.arrays",
         "mta.queue.postgres.change",
         "mta.queue.postgres.errors",
         "mta.queue.postgres.session",

@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
 
 from mta.queue.interface import QueueId
 
@@ -61,6 +62,7 @@ def to_id(number: int) -> QueueId:
     return QueueId(_ALPHABET[number >> 60] + "".join(pairs))
 
 
+@lru_cache(maxsize=4096)
 def to_number(id: QueueId) -> int:
     """Return the row number of an id. Raises ValueError, with the text quoted, if it is not an id."""
     if _ID.fullmatch(id) is None:

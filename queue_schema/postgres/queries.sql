@@ -50,7 +50,7 @@ addressed AS (
 ),
 filled AS (
     INSERT INTO body (message_id, data)
-    SELECT u.* FROM unnest(%(body_of)s::bigint[], %(data)b::bytea[]) AS u (id, data)
+    SELECT u.* FROM unnest(%(body_of)s::bigint[], %(data)s::bytea[]) AS u (id, data)
     WHERE (u.id IN (SELECT id FROM added)) IS TRUE
 ),
 ended AS (

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.errors import Diagnostic
 
 from mta.queue.interface import QueueError
+from mta.queue.postgres import arrays
 from mta.queue.postgres.errors import DatabaseAway, OutcomeUnknown, as_queue_error, first_line
 
 Row = tuple[Any, ...]
@@ -77,6 +78,7 @@ class DatabaseSession:
         except psycopg.Error as error:
             raise DatabaseAway(f"no connection to the database: {first_line(error)}") from error
         connection.add_notice_handler(self._notice)
+        arrays.register(connection)
         self._connection, self._cursor = connection, connection.cursor(binary=True)
 
     def _notice(self, notice: Diagnostic) -> None:

@@ -4,7 +4,7 @@ One statement in its own transaction is one round trip. Its text is always the s
 batch lacks, so that it is planned once for each connection.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any
@@ -15,17 +15,18 @@ from mta.queue.interface import NewMail, QueueError, Settlement, Status
 from mta.queue.postgres.change import LaneFence, QueueChange
 from mta.queue.postgres.errors import Conflict, Fenced
 from mta.queue.postgres.lanes.rows import (
+    BODY_COLUMNS,
+    ENDED_COLUMNS,
+    MARKED_COLUMNS,
     MESSAGE_COLUMNS,
     RECIPIENT_COLUMNS,
+    Columns,
     finished_recipients,
     message_row,
     recipient_row,
 )
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.sql.statements import read_statements
-
-_Columns = dict[str, list[Any] | None]
-_ENDED_COLUMNS = ["ended", "ended_token", "finished", "delivered", "failed", "removed", "recipients"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,9 @@ class MailBatch:
         """
         values: dict[str, Any] = _columns(MESSAGE_COLUMNS, self.messages)
         values |= _columns(RECIPIENT_COLUMNS, self.addresses)
-        values |= _columns(("body_of", "data"), self.bodies)
-        values |= _columns(_ENDED_COLUMNS, self.ends)
-        values |= _columns(("marked", "marked_token"), self.marks)
+        values |= _columns(BODY_COLUMNS, self.bodies)
+        values |= _columns(ENDED_COLUMNS, self.ends)
+        values |= _columns(MARKED_COLUMNS, self.marks)
         values |= {"node": fence.node, "lane": fence.lane, "session": fence.session, "again": again}
         values["sending"] = self.sending
         rows = session.rows(SQL.batch, values)
@@ -162,7 +163,8 @@ def _same_indexes(settlement: Settlement) -> bool:
     return {verdict.index for verdict in settlement.verdicts} == {each.index for each in settlement.claim.pending}
 
 
-def _columns(names: Collection[str], rows: Iterable[Sequence[Any]]) -> _Columns:
+def _columns(columns: Columns, rows: Sequence[Sequence[Any]]) -> dict[str, list[Any] | None]:
     """Return the arrays of rows by name. An empty one is NULL, which the driver converts in a tenth of the time."""
-    columns: list[list[Any] | None] = [list(column) for column in zip(*rows, strict=True)]
-    return dict(zip(names, columns or [None] * len(names), strict=True))
+    if not rows:
+        return dict.fromkeys(columns)
+    return {name: array(values) for (name, array), values in zip(columns.items(), zip(*rows, strict=True), strict=True)}

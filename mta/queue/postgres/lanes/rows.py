@@ -1,14 +1,19 @@
 """Values as parameters of the statements that change mail, and the JSON of a finished recipient."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mta.message.body import Body, MemoryBody
 from mta.message.envelope import Recipient
 from mta.queue.ids import to_number
 from mta.queue.interface import AttemptRecord, Claim, NewMail, Status, Verdict
+from mta.queue.postgres.arrays import Booleans, Floats, Integers, Numbers, Octets, Texts
 
+Columns = Mapping[str, Callable[[Sequence[Any]], list[Any]]]
+
+# `json.dumps` makes an encoder for each call that does not have the usual options.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 #: Octets of a chunk of a large body.
 CHUNK_OCTETS = 256 * 1024
 
@@ -50,11 +55,31 @@ def message_row(mail: NewMail, number: int, now: float, *, token: int, due: floa
     )
 
 
-MESSAGE_COLUMNS = (
-    *("id", "created", "size", "chunks", "sender_local", "sender_domain", "client", "helo", "protocol", "body_type"),
-    *("smtputf8", "ret", "envid", "login", "message_id", "subject", "author", "tls", "report_of"),
-    *("held", "token", "due"),
-)
+#: The names of the values, and the arrays in which they are sent.
+MESSAGE_COLUMNS: Columns = {
+    "id": Numbers,
+    "created": Floats,
+    "size": Numbers,
+    "chunks": Integers,
+    "sender_local": Texts,
+    "sender_domain": Texts,
+    "client": Texts,
+    "helo": Texts,
+    "protocol": Texts,
+    "body_type": Texts,
+    "smtputf8": Booleans,
+    "ret": Texts,
+    "envid": Texts,
+    "login": Texts,
+    "message_id": Texts,
+    "subject": Texts,
+    "author": Texts,
+    "tls": Texts,
+    "report_of": Numbers,
+    "held": Booleans,
+    "token": Integers,
+    "due": Floats,
+}
 
 
 def chunks_of(body: Body) -> int:
@@ -76,7 +101,26 @@ def recipient_row(number: int, index: int, recipient: Recipient, due: float) -> 
     )
 
 
-RECIPIENT_COLUMNS = ["recipient_of", "idx", "local", "domain", "notify", "original", "recipient_due"]
+RECIPIENT_COLUMNS: Columns = {
+    "recipient_of": Numbers,
+    "idx": Integers,
+    "local": Texts,
+    "domain": Texts,
+    "notify": Integers,
+    "original": Texts,
+    "recipient_due": Floats,
+}
+BODY_COLUMNS: Columns = {"body_of": Numbers, "data": Octets}
+ENDED_COLUMNS: Columns = {
+    "ended": Numbers,
+    "ended_token": Integers,
+    "finished": Floats,
+    "delivered": Integers,
+    "failed": Integers,
+    "removed": Integers,
+    "recipients": Texts,
+}
+MARKED_COLUMNS: Columns = {"marked": Numbers, "marked_token": Integers}
 
 
 def finished_recipients(claim: Claim, verdicts: Sequence[Verdict], now: float) -> str:
@@ -89,7 +133,7 @@ def finished_recipients(claim: Claim, verdicts: Sequence[Verdict], now: float) -
         _finished_recipient(index, recipient, by_index[index], claim.token, now)
         for index, recipient in enumerate(claim.envelope.recipients)
     ]
-    return json.dumps(finished, ensure_ascii=False, separators=(",", ":"))
+    return _encode(finished)
 
 
 def _finished_recipient(index: int, recipient: Recipient, verdict: Verdict, token: int, now: float) -> dict[str, Any]:
