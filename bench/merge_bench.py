@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from bench.queue_bench import BODY, ENVELOPE
+from bench.queue_load import BODY, ENVELOPE
 from mta.message.body import FileBody, MemoryBody
 from mta.queue.disk.files import BODIES, wal_of
 from mta.queue.disk.queue_dir import FILE_NAME, prepare, worker_home

@@ -1,110 +1,43 @@
 """Measure the queue alone: durable adds and settlements a second, and their cost for the reactor thread.
 
 Usage: python -m bench.queue_bench [--directory DIR] [--messages N]
+       python -m bench.queue_bench --url private|URL [--directory DIR] [--rounds N] [--quick] [--rows ROW ...]
 
 Each message is 4 KiB with one recipient, is added born claimed and settled when the add is answered. `busy` lets the
 reactor thread also work 200 us a message, with a system call in each piece, as the SMTP code around the queue does.
+
+With `--url` the queue on PostgreSQL is measured, against the queue in files and itself: `bench.shared_queue` has
+the rows. It makes databases of its own, on the server of a URL, or on a private one whose files are in DIR.
 """
 
 import argparse
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from twisted.internet import reactor
 
-from mta.message.body import MemoryBody
-from mta.message.envelope import Envelope, Origin, Recipient
-from mta.message.outcome import Delivered
+from bench.queue_load import Load
 from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
-from mta.queue.interface import NewMail, Settlement, Verdict
-from mta.queue.sqlite.queue import SqliteQueue, open_queue
-from mta.smtp.address import parse_address
-
-BODY = os.urandom(4096)
-ENVELOPE = Envelope(
-    parse_address("sender@example.test"),
-    (Recipient(parse_address("bob@example.test")),),
-    Origin("127.0.0.1", "client.example.test", "ESMTP"),
-)
-TOOK = Delivered("250 2.0.0 Ok: queued as 12345", "mx.example.test[192.0.2.1]:25")
-
-
-class Load:
-    """Keeps a number of messages in flight until all are settled."""
-
-    def __init__(self, queue: SqliteQueue, messages: int, flight: int, work: float) -> None:
-        self.queue = queue
-        self.left = messages
-        self.open = messages
-        self.flight = flight
-        self.work = work
-        self.ids = IdSource(1)
-
-    def start(self, done) -> None:
-        """Begin; `done` is called at the end."""
-        self.done = done
-        for _ in range(self.flight):
-            self.send()
-
-    def send(self) -> None:
-        """Add one more, if any are left."""
-        if self.left == 0:
-            return
-        self.left -= 1
-        labour(self.work)
-        now = time.time()
-        mail = NewMail(self.ids.new(now), ENVELOPE, MemoryBody(BODY))
-        self.queue.add(mail, now, lease=600.0).addCallbacks(self.added, self.failed)
-
-    def added(self, claim) -> None:
-        """Go on with the next, and settle this one."""
-        self.send()
-        labour(self.work)
-        verdicts = [Verdict(0, TOOK)]
-        self.queue.settle(Settlement(claim, verdicts, time.time())).addCallbacks(self.settled, self.failed)
-
-    def settled(self, kept: bool) -> None:
-        """Count it."""
-        assert kept
-        self.open -= 1
-        if self.open == 0:
-            self.done()
-
-    def failed(self, failure) -> None:
-        """Tell and give up."""
-        failure.printTraceback()
-        self.done()
-
-
-def labour(seconds: float) -> None:
-    """Use the CPU in pieces of 20 us, with a system call that gives up the interpreter's lock after each."""
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        piece = time.thread_time() + 20e-6
-        while time.thread_time() < piece:
-            pass
-        os.write(NULL, b"x")
-
-
-NULL = os.open(os.devnull, os.O_WRONLY)
+from mta.queue.sqlite.queue import open_queue
 
 
 def measure(directory: Path, messages: int, flight: int, work: float) -> str:
     shutil.rmtree(directory, ignore_errors=True)
     run = Threads(reactor)
     queue = open_queue(directory, run=run, now=time.time())
-    load = Load(queue, messages, flight, work)
+    load = Load(queue, messages, flight, ids=IdSource(1), work=work, marks=False)
     marks: list[tuple[float, float, float]] = []
 
     def mark() -> None:
         marks.append((time.perf_counter(), time.thread_time(), time.process_time()))
 
-    def done() -> None:
+    def done(failure) -> None:
+        if failure is not None:
+            failure.printTraceback()
         mark()
         queue.close().addBoth(lambda _: reactor.crash())
 
@@ -127,19 +60,58 @@ def lines(directory: Path, messages: int) -> Iterator[str]:
             yield measure(directory, messages if flight > 1 else messages // 5, flight, work)
 
 
+def measure_shared(url: str, directory: Path, rows: list[str], rounds: int, *, quick: bool) -> None:
+    """Print the rows of the queue on PostgreSQL."""
+    # Only here, because a measurement of the queue in files needs no driver.
+    from bench.shared_queue import Database, Databases, Rows, Sizes  # noqa: PLC0415
+    from harness.postgres import Cluster  # noqa: PLC0415
+
+    sizes = Sizes(rounds=rounds)
+    if quick:
+        sizes = Sizes(rounds, messages=1000, waiting=5000, through=2000, beside=2000)
+
+    def print_rows(new_database: Callable[[], Database]) -> None:
+        for name, row in Rows(new_database, directory, sizes).all():
+            for line in row() if not rows or name in rows else ():
+                print(line, flush=True)
+
+    if url == "private":
+        # Any user must be able to enter, because the server is not root's.
+        directory.chmod(0o755)
+        with Cluster(directory=directory, autovacuum_naptime="15s") as cluster:
+            print_rows(lambda: Database(cluster.url(cluster.database()), cluster))
+    else:
+        with Databases(url) as databases:
+            print_rows(databases.new)
+
+
+def measure_files(directory: Path, messages: int) -> None:
+    """Print the rows of the queue in files."""
+    try:
+        for line in lines(directory / "queue", messages):
+            print(line, flush=True)
+    finally:
+        shutil.rmtree(directory / "queue", ignore_errors=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--directory", type=Path, help="on the disk to measure; a new one under . if not given")
     parser.add_argument("--messages", type=int, default=10_000)
+    parser.add_argument("--url", help="postgresql://..., a user that may make databases; or `private`")
+    parser.add_argument("--rows", nargs="*", default=[], help="names of rows of --url")
+    parser.add_argument("--rounds", type=int, default=3, help="of --url")
+    parser.add_argument("--quick", action="store_true", help="small loads with --url, not to quote")
     options = parser.parse_args()
     directory = options.directory or Path(tempfile.mkdtemp(prefix="queue-bench-", dir="."))
     try:
-        for line in lines(directory / "queue", options.messages):
-            print(line, flush=True)
+        if options.url:
+            measure_shared(options.url, directory.resolve(), options.rows, options.rounds, quick=options.quick)
+        else:
+            measure_files(directory, options.messages)
     finally:
-        shutil.rmtree(directory / "queue", ignore_errors=True)
         if options.directory is None:
-            directory.rmdir()
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -179,6 +179,11 @@ class Cluster:
         signal_all(self.files.processes(), signal.SIGCONT)
 
     @property
+    def pid(self) -> int:
+        """The first process, of which all others of the server are children."""
+        return self._child.pid
+
+    @property
     def log(self) -> str:
         """The output of the server so far."""
         return self._child.text
