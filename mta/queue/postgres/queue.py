@@ -60,8 +60,8 @@ class Nodes(Protocol):
     def node(self) -> Node:
         """The present one."""
 
-    def rejoin(self, fenced: Node, /) -> "Deferred[Node]":
-        """Return the next node, because this one was buried. Fails with QueueError if the relay leaves before."""
+    def next_node(self, buried: int, /) -> "Deferred[None]":
+        """Fire once the relay works as another node than `buried`. Fails with QueueError if it leaves before."""
 
     def wake_peers(self) -> None:
         """Tell the other relays that mail is due. Never fails."""
@@ -88,7 +88,7 @@ class PostgresQueue(OperatorsQueue):
         super().__init__(server, run, seconds)
         self._nodes = nodes
         gather = partial(
-            Lanes, run=run, node=self._node, rejoin=self._next_node, seconds=seconds, call_later=call_later
+            Lanes, run=run, node=self._node, rejoin=nodes.next_node, seconds=seconds, call_later=call_later
         )
         parameters = server.connection_parameters()
         lanes = [Lane(DatabaseSession(parameters), number) for number in range(LANES)]
@@ -110,11 +110,6 @@ class PostgresQueue(OperatorsQueue):
 
     def _node(self) -> int:
         return self._nodes.node.id
-
-    async def _next_node(self, buried: int) -> None:
-        node = self._nodes.node
-        if node.id == buried:
-            await self._nodes.rejoin(node)
 
     def writer(self, id: QueueId) -> Writer:
         """Return a writer for a body."""

@@ -51,4 +51,7 @@ def parts_without_a_message(server: Cluster, database: str) -> dict[str, int]:
 def end_lives(server: Cluster, database: str, *nodes: int) -> None:
     """Have these nodes look dead to the others until their next sign of life; all nodes without an argument."""
     which = f"id IN ({', '.join(map(str, nodes))})" if nodes else "id <> 0"
-    server.execute(f"UPDATE smtprelay.node SET alive_until = '-infinity' WHERE {which}", database=database)
+    server.execute(
+        f"UPDATE smtprelay.node SET alive_until = clock_timestamp() - interval '1 hour' WHERE {which}",
+        database=database,
+    )
