@@ -1,5 +1,7 @@
 """Turns errors of the database into the errors of the queue, in words for an operator."""
 
+import re
+
 import psycopg
 from psycopg import errors
 
@@ -28,6 +30,30 @@ class Fenced(QueueError):
 
 _NO_ROOM = (errors.DiskFull, errors.OutOfMemory, errors.InsufficientResources)
 _CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
+
+# libpq writes one of these for each host that it tried.
+_FAILED = re.compile(r'server (?:at|on socket) "([^"\n]*)"(?:, port ([0-9]+))? failed: (?:FATAL: +)?([^\n]*)')
+_MOST_TEXT = 1000
+_REMEDIES = {
+    "password authentication failed": "check QUEUE_PASSWORD and the user in QUEUE_URL",
+    "no password supplied": "set QUEUE_PASSWORD",
+    "does not exist": "create it, or correct QUEUE_URL",
+    "does not support SSL": "turn TLS on at the server",
+    "certificate verify failed": "name its authority by sslrootcert in QUEUE_URL",
+    "is read-only": "name the server that takes changes in QUEUE_URL",
+    "no pg_hba.conf entry": "admit this host in pg_hba.conf of the server",
+    "too many clients": "raise max_connections of the server",
+    "remaining connection slots": "raise max_connections of the server",
+}
+
+
+def no_connection(error: psycopg.Error) -> DatabaseAway:
+    """Return the error for a connection that could not be made: each host once with its reason, and a remedy."""
+    found = dict.fromkeys(_FAILED.findall(str(error)))
+    hosts = [f"{host} port {port}: {reason}" if port else f"{host}: {reason}" for host, port, reason in found]
+    text = ("; ".join(hosts) or first_line(error))[:_MOST_TEXT]
+    remedy = next((remedy for words, remedy in _REMEDIES.items() if words in text), "")
+    return DatabaseAway(f"no connection to the database: {text}{remedy and f': {remedy}'}")
 
 
 def as_queue_error(error: BaseException, *, broken: bool = False) -> QueueError:

@@ -14,7 +14,7 @@ from psycopg.errors import Diagnostic
 
 from mta.queue.interface import QueueError
 from mta.queue.postgres import arrays
-from mta.queue.postgres.errors import DatabaseAway, OutcomeUnknown, as_queue_error, first_line
+from mta.queue.postgres.errors import OutcomeUnknown, as_queue_error, no_connection
 
 Row = tuple[Any, ...]
 Values = Mapping[str, Any]
@@ -76,7 +76,7 @@ class DatabaseSession:
                 connection.close()
                 raise
         except psycopg.Error as error:
-            raise DatabaseAway(f"no connection to the database: {first_line(error)}") from error
+            raise no_connection(error) from error
         connection.add_notice_handler(self._notice)
         arrays.register(connection)
         self._connection, self._cursor = connection, connection.cursor(binary=True)
