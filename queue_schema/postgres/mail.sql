@@ -218,12 +218,15 @@ DELETE FROM attempt AS a
 USING unnest(%(idx)s::integer[], %(attempts)s::integer[]) AS v (idx, attempts)
 WHERE a.message_id = %(id)s AND a.idx = v.idx AND a.number > %(first)s AND a.number <= v.attempts - %(last)s;
 
--- Whether a settlement that is offered again was recorded: a verdict came under its claim, or the claim ended the
--- message, or all its reports are there. A settlement with no verdict does no more than to give the claim back.
+-- Whether a settlement that is offered again was recorded: one of its verdicts came under its claim, or the claim ended
+-- the message, or all its reports are there. A settlement with no verdict does no more than to give the claim back.
 
 -- name: recorded
 SELECT 1 WHERE EXISTS (
-    SELECT FROM recipient WHERE message_id = %(id)s AND idx = ANY (%(idx)s::integer[]) AND verdict = %(token)s
+    SELECT FROM recipient AS r CROSS JOIN LATERAL jsonb_to_record(%(verdicts)s::jsonb -> r.idx::text)
+         AS v (status text, due double precision, reply text, host text)
+    WHERE r.message_id = %(id)s AND r.idx = ANY (%(idx)s::integer[]) AND r.verdict = %(token)s
+          AND r.due IS NOT DISTINCT FROM v.due AND (r.status, r.reply, r.host) = (v.status, v.reply, v.host)
 ) OR EXISTS (
     SELECT FROM history WHERE id = %(id)s AND token = %(token)s AND node <> 0
 ) OR cardinality(%(idx)s::integer[]) = 0 AND EXISTS (

@@ -1,8 +1,8 @@
 """The due time from which claims look for messages.
 
 The index keeps the entries of messages that were claimed or finished until no transaction may still read them. A claim
-that began at its first entry would walk over all of these each time (measured beside a transaction of some minutes:
-after 50,000 messages a claim of 100 took 30 times as long as the first one).
+that began at its first entry would walk over all of these each time (measured beside a transaction that began 50,000
+messages ago: 70 ms for a claim of 100; from the last due time on 25 ms, and 22 ms for the first one).
 """
 
 import math

@@ -43,9 +43,8 @@ def settle(change: QueueChange, settlement: Settlement) -> bool:
 
 
 def _is_recorded(change: QueueChange, settlement: Settlement, fence: Values) -> bool:
-    indexes = [verdict.index for verdict in settlement.verdicts]
     reports = [to_number(report.id) for report in settlement.reports]
-    return bool(change.rows(SQL.recorded, {**fence, "idx": indexes, "reports": reports}))
+    return bool(change.rows(SQL.recorded, {**fence, **_verdict_values(settlement.verdicts), "reports": reports}))
 
 
 def _has_verdicts_on_all(settlement: Settlement) -> bool:
@@ -69,9 +68,7 @@ def _record(
     change: QueueChange, settlement: Settlement, fence: dict[str, int], verdicts: Sequence[Verdict], *, keep: bool
 ) -> tuple[bool, float | None]:
     """Record verdicts and count them; return whether the claim held, and when the next recipient is due."""
-    values: dict[str, Any] = dict(fence)
-    values["idx"] = [verdict.index for verdict in verdicts]
-    values["verdicts"] = json.dumps({verdict.index: _row(verdict) for verdict in verdicts})
+    values: dict[str, Any] = {**fence, **_verdict_values(verdicts)}
     values |= {"now": settlement.now, "keep": keep, "not_before": settlement.not_before}
     values |= {"delay_reported": settlement.delay_reported, "many": FIRST_ATTEMPTS + LAST_ATTEMPTS}
     ((number, due, delivered, failed, removed, many, attempts),) = change.rows(SQL.settle, values)
@@ -84,6 +81,11 @@ def _record(
         bounds = {"first": FIRST_ATTEMPTS, "last": LAST_ATTEMPTS}
         change.rows(SQL.drop_attempts, {"id": number, "idx": many, "attempts": attempts, **bounds})
     return True, due
+
+
+def _verdict_values(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    rows = {verdict.index: _row(verdict) for verdict in verdicts}
+    return {"idx": list(rows), "verdicts": json.dumps(rows)}
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

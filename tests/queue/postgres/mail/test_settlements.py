@@ -204,6 +204,13 @@ class SecondOfferTests(SettlementCase):
         self.assertEqual(again.counts, LaneCounts(failed=1))
         self.assertEqual(self.recipients("attempts"), [(1,), (1,), (0,)])
 
+    def test_one_that_was_not_recorded_after_another_under_the_same_claim(self):
+        claim = self.claim_of()
+        self.settle(claim, Verdict(0, LATER, NOW + 5), keep_claim=True)
+        self.assertTrue(self.settle(claim, Verdict(0, LATER, NOW + 9), change=self.again()))
+        self.assertEqual(self.recipients("attempts", "due"), [(2, NOW + 9)])
+        self.assertIsNone(self.message(7)["node"])
+
     def test_a_claim_that_was_lost_is_lost(self):
         claim = self.claim_of()
         self.tables.look.execute("UPDATE message SET token = 2, node = NULL")
