@@ -421,9 +421,15 @@ MAY_IMPORT = {
         "mta.queue.postgres.lanes",
         "mta.queue.postgres.mail",
         "mta.queue.postgres.membership",
+        "mta.queue.postgres.opening",
         "mta.queue.postgres.operator",
         "mta.queue.search",
         "mta.queue.sql",
+    },
+    "mta.queue.postgres.opening": {
+        "mta.queue.interface",
+        "mta.queue.postgres.errors",
+        "mta.queue.postgres.session",
     },
     "mta.queue.postgres.lanes": {
         "mta.blocking",
@@ -447,6 +453,7 @@ MAY_IMPORT = {
     "mta.queue.postgres.membership": {
         "mta.blocking",
         "mta.queue.interface",
+        "mta.queue.postgres.opening.migration",
         "mta.queue.postgres.serial_session",
         "mta.queue.postgres.session",
         "mta.queue.sql",

@@ -1,5 +1,5 @@
--- The newest schema of a queue that relays share on PostgreSQL. The scripts in migrations/ upgrade an older one to it; a
--- test compares the two results. Times are seconds since 1970 by the clock of the database, except for leases of nodes.
+-- The newest schema of a queue that relays share on PostgreSQL. The scripts in migrations/ upgrade an older one to it.
+-- Times are seconds since 1970 by the clock of the database, except for leases of nodes.
 --
 -- No table has a foreign key: each insert of a recipient would lock the row of its message once more, and each statement
 -- that ends a message names all tables anyway.

@@ -5,9 +5,8 @@ from threading import Thread
 import psycopg
 import pytest
 
-from harness.postgres import Cluster, NoPostgresError
 from mta.queue.interface import QueueError
-from mta.queue.postgres.schema import SCHEMA_KNOWN, check_server, open_schema
+from mta.queue.postgres.schema import SCHEMA_KNOWN, open_schema
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import read_server
 from tests.queue.postgres.cluster import shared_cluster
@@ -77,32 +76,3 @@ def test_a_user_without_rights_is_told(database_url: str) -> None:
     session.close()
     with psycopg.connect(server.url("postgres", user="postgres"), autocommit=True) as connection:
         connection.execute("DROP ROLE guest")
-
-
-def test_a_server_without_a_standby_has_a_notice(database_url: str) -> None:
-    session = session_to(database_url)
-    (notice,) = check_server(session)
-    assert "no synchronous standby" in notice
-    session.close()
-
-
-def test_a_database_that_cannot_store_all_texts_is_refused() -> None:
-    server = shared_cluster()
-    server.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
-    session = session_to(server.url("latin"))
-    with pytest.raises(QueueError, match="the database has the encoding LATIN1"):
-        check_server(session)
-    session.close()
-    server.drop("latin")
-
-
-@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
-def test_a_server_that_does_not_keep_mail_is_refused(setting: str) -> None:
-    try:
-        with Cluster(**{setting: "off"}) as server:
-            session = session_to(server.url(server.database()))
-            with pytest.raises(QueueError, match=f"the database has {setting} = off"):
-                check_server(session)
-            session.close()
-    except NoPostgresError as error:
-        pytest.skip(str(error))

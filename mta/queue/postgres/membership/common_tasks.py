@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from mta.queue.interface import QueueError
 from mta.queue.postgres.membership.burial import Burial, bury, dead_nodes
 from mta.queue.postgres.membership.chores import longest_transaction, sweep, take_chore
+from mta.queue.postgres.opening.migration import CONTRACT_INTERVAL, contract
 from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 
@@ -42,9 +43,12 @@ class CommonTasks:
         buried: Callable[[Burial], object],
         trouble: Callable[[str], object],
     ) -> None:
-        """`chores` are done beside burials and sweeps. `buried` gets each burial, `trouble` lines for the operator."""
+        """`chores` are done beside burials, sweeps and upgrades.
+
+        `buried` gets each burial, `trouble` lines for the operator.
+        """
         self._session = session
-        self._chores = chores
+        self._chores = (Chore("contract", CONTRACT_INTERVAL, contract), *chores)
         self._buried = buried
         self._trouble = trouble
         # Tasks that run now, and those whose failure was told and that have not succeeded since.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mta.queue.interface import QueueError
 from mta.queue.postgres.membership.statements import SQL
+from mta.queue.postgres.opening.migration import refuse_newer
 from mta.queue.postgres.session import DatabaseSession
 
 #: Seconds for which a sign of life counts.
@@ -29,11 +30,13 @@ class Node:
 def join(session: DatabaseSession, name: str, program: str, schema_known: int, lanes: int) -> Node:
     """Add a node with its lanes to the queue, and return it. Its lease runs from now. Blocks.
 
-    `program` is the version of the relay, `schema_known` the newest schema that it knows. Raises QueueError; after
-    OutcomeUnknown there may be a node that no relay is, which the others bury.
+    `program` is the version of the relay, `schema_known` the newest schema that it knows. Raises QueueError, also if
+    that is too old by now; after OutcomeUnknown there may be a node that no relay is, which the others bury.
     """
     with session.transaction():
         session.rows(SQL.lock_starts)
+        ((oldest,),) = session.rows(SQL.oldest_compatible)
+        refuse_newer(oldest, schema_known)
         ((newest, taken),) = session.rows(SQL.tags)
         tag = next_tag(newest, taken)
         known = {"name": name, "program": program, "schema_known": schema_known, "tag": tag, "lease": LEASE}

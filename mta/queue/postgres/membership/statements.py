@@ -11,6 +11,7 @@ class MembershipStatements:
     """The statements, a field for each in membership.sql. A name that only one of the two has is an error at import."""
 
     lock_starts: str
+    oldest_compatible: str
     tags: str
     add_node: str
     add_lanes: str

@@ -173,23 +173,23 @@ def test_a_relay_that_cannot_take_leave_says_so_and_lets_waiting_callers_go(shar
 def test_chores_are_done_by_one_relay_and_their_failure_is_told_once(shared: SharedQueue):
     done: list[str] = []
 
-    def contract(name: str) -> None:
+    def audit(name: str) -> None:
         done.append(name)
         raise QueueError("not today")
 
-    shared.rows("UPDATE chore SET next = clock_timestamp() WHERE name = 'contract'")
-    relays = [Relay(shared, name, Chore("contract", 0.0, lambda _, name=name: contract(name))) for name in "ab"]
+    shared.rows("UPDATE chore SET next = clock_timestamp() WHERE name = 'audit'")
+    relays = [Relay(shared, name, Chore("audit", 0.0, lambda _, name=name: audit(name))) for name in "ab"]
     for relay in relays:
         relay.membership.start()
     relays[0].pass_time(LOOK_INTERVAL)
     assert done == ["a"]
-    shared.rows("UPDATE chore SET next = clock_timestamp() + interval '1 hour' WHERE name = 'contract'")
+    shared.rows("UPDATE chore SET next = clock_timestamp() + interval '1 hour' WHERE name = 'audit'")
     relays[1].pass_time(LOOK_INTERVAL)
     assert done == ["a"]
-    shared.rows("UPDATE chore SET next = clock_timestamp() WHERE name = 'contract'")
+    shared.rows("UPDATE chore SET next = clock_timestamp() WHERE name = 'audit'")
     relays[0].pass_time(LOOK_INTERVAL)
     assert done == ["a", "a"]
-    assert relays[0].lines == ["contract of the shared queue: not today; trying again"]
+    assert relays[0].lines == ["audit of the shared queue: not today; trying again"]
     for relay in relays:
         relay.membership.leave()
 
