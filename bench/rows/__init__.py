@@ -1,4 +1,4 @@
-"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B19."""
+"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B22."""
 
 from bench.row import Row
 from bench.rows import (
@@ -43,5 +43,5 @@ ROWS: tuple[Row, ...] = (
     logins.ROW,
     login_rate.ROW,
     rules.ROW,
-    operator_view.ROW,
+    *operator_view.ROWS,
 )

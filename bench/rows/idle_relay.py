@@ -1,7 +1,7 @@
 """B14: an idle relay, from its start until some seconds later."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,23 +18,28 @@ class Idle:
     contenders: Sequence[str] = (RELAY,)
     goals: Sequence[Goal] = (Goal("resident MB", 60, at_most=True), Goal("ready s", 1, at_most=True))
 
-    def run(self, bench: Bench, contender: str) -> Figures:
+    def run(self, bench: Bench, contender: str) -> Figures:  # noqa: ARG002  there is only one
         """Start it and watch it."""
-        server = bench.server(contender, sink_port=9)
-        begun = time.perf_counter()
-        with server:
-            ready = time.perf_counter() - begun
-            # The rest of a start is done within a second.
-            time.sleep(1)
-            cpu, woken = cpu_seconds(server.pid), _wakeups(server.pid)
-            seconds = bench.amount(10, 3)
-            time.sleep(seconds)
-            return {
-                "ready s": ready,
-                "resident MB": resident_mb(server.pid),
-                "wake-ups/min": (_wakeups(server.pid) - woken) * 60 / seconds,
-                "CPU %": (cpu_seconds(server.pid) - cpu) * 100 / seconds,
-            }
+        return watch(bench, {})
+
+
+def watch(bench: Bench, settings: Mapping[str, str]) -> Figures:
+    """Start a relay with settings and watch it."""
+    server = bench.server(RELAY, sink_port=9, relay=settings)
+    begun = time.perf_counter()
+    with server:
+        ready = time.perf_counter() - begun
+        # The rest of a start is done within a second.
+        time.sleep(1)
+        cpu, woken = cpu_seconds(server.pid), _wakeups(server.pid)
+        seconds = bench.amount(10, 3)
+        time.sleep(seconds)
+        return {
+            "ready s": ready,
+            "resident MB": resident_mb(server.pid),
+            "wake-ups/min": (_wakeups(server.pid) - woken) * 60 / seconds,
+            "CPU %": (cpu_seconds(server.pid) - cpu) * 100 / seconds,
+        }
 
 
 def _wakeups(pid: int) -> int:

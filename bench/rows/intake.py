@@ -53,8 +53,8 @@ class Held:
         """Send messages, and see that all are kept."""
         messages = share(contender, bench.amount(6000, 1500))
         with self._server(bench, contender) as server:
-            _send(server, _WARM)
-            seconds = _send(server, messages)
+            send(server, _WARM)
+            seconds = send(server, messages)
             if contender != CEILING:
                 _all_kept(server, _WARM + messages)
             return {"accepts/s": messages / seconds}
@@ -65,7 +65,7 @@ class Held:
         return bench.server(contender, _NOWHERE, postfix={"defer_transports": "smtp"}, exim={"queue_only": "true"})
 
 
-def _send(server: Server, messages: int) -> float:
+def send(server: Server, messages: int) -> float:
     """Return the seconds from the first connect until the last 250."""
     with Source(server.port, messages) as source:
         until(lambda: source.ended, _ROUND_SECONDS, what=f"message {messages} accepted")
