@@ -1,7 +1,7 @@
 """The interface by which packages run work that blocks. The process decides on the threads."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, execute
 
@@ -18,3 +18,14 @@ class RunBlocking(Protocol):
 def run_inline(work: Callable[[], T], /) -> "Deferred[T]":
     """Run work at once in the calling thread, for commands and tests."""
     return execute(work)
+
+
+def result_of(done: "Deferred[T]") -> T:
+    """Return the result of a Deferred that has fired already, or raise its error."""
+    results: list[Any] = []
+    failures: list[Any] = []
+    done.addCallbacks(results.append, failures.append)
+    for failure in failures:
+        failure.raiseException()
+    result: T = results[0]
+    return result

@@ -24,7 +24,8 @@ from mta.daemon.parts.lookups import store_lookup, trust_lookup
 from mta.daemon.parts.metrics import RelayFigures, dns_observer, relay_figures
 from mta.daemon.parts.rates import OwnRates
 from mta.daemon.periodic import PeriodicService
-from mta.daemon.queues.relay_queue import RelayQueue
+from mta.daemon.queues.relay_queue import OpenedQueue, RelayQueue
+from mta.daemon.queues.turns import in_turn
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.local.aliases import AliasesFile
@@ -96,8 +97,9 @@ class RelayParts:
     wake: Callable[[], object]
 
 
-def wire_up(context: RelayContext, queue: RelayQueue) -> RelayParts:
+def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
     """Build a relay around an open queue: the look-ups, then delivery, then the listener. Start none of it."""
+    queue = opened.queue
     settings, event_log, clock = context.settings, context.event_log, context.reactor
     looked_up = dns_observer(context.counters)
     resolver = make_resolver(clock, settings.dns_servers or None, notice=event_log.notice, looked_up=looked_up)
@@ -144,7 +146,7 @@ def wire_up(context: RelayContext, queue: RelayQueue) -> RelayParts:
         event_log=event_log,
     )
     factory = listener(context, trusted, threads, limits, new_session)
-    services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, queue, delivery)]
+    services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, opened, delivery)]
     services += [each for each in (tokens, events) if each is not None]
     figures = relay_figures(context, queue, factory, delivery, tokens)
     reloads = tuple(_reloads(context, aliases, trust_store))
@@ -313,7 +315,8 @@ def _loop_check(local: LocalMail, local_domains: DomainList) -> Callable[[Iterab
     return was_delivered_here
 
 
-def _periodic_services(context: RelayContext, queue: RelayQueue, delivery: DeliveryService) -> Iterator[IService]:
+def _periodic_services(context: RelayContext, opened: OpenedQueue, delivery: DeliveryService) -> Iterator[IService]:
+    queue, has_turn = opened.queue, opened.has_turn
     event_log, clock = context.event_log, context.reactor
     now, trouble = context.wall_clock, event_log.trouble
     history = HistoryKeeper(queue, context.settings.history_days, wall_clock=now, trouble=trouble)
@@ -327,9 +330,11 @@ def _periodic_services(context: RelayContext, queue: RelayQueue, delivery: Deliv
         wake=delivery.wake,
         event_log=event_log,
     )
-    yield PeriodicService(history.forget, HISTORY_INTERVAL, clock)
+    forget = in_turn(history.forget, "forget", HISTORY_INTERVAL, has_turn)
+    audit = in_turn(auditor.look, "audit", AUDIT_INTERVAL, has_turn)
+    yield PeriodicService(forget, HISTORY_INTERVAL, clock)
     yield PeriodicService(space.look, SPACE_INTERVAL, clock)
-    yield PeriodicService(auditor.look, AUDIT_INTERVAL, clock)
+    yield PeriodicService(audit, AUDIT_INTERVAL, clock)
     yield PeriodicService(event_log.write_repeats, REPEATS_ROUND, clock)
     yield PeriodicService(clocks.look, CLOCK_INTERVAL, clock)
     if context.certificate is not None:

@@ -22,11 +22,11 @@ from mta.daemon.malloc_trim import HeapTrimmer
 from mta.daemon.parts.admin import OwnState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.periodic import PeriodicService
-from mta.daemon.queues.choosing import open_relay_queue
+from mta.daemon.queues.choosing import open_relay_queue, threads_for
+from mta.daemon.queues.relay_queue import OpenedQueue
 from mta.dkim.keyring import Keyring, Notice, open_keyring
 from mta.event_log.log import EventLog
 from mta.inbound.sockets.ports import listen
-from mta.queue.disk.threads import Threads
 from mta.queue.interface import QueueError, Summary
 from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.server import ServerCertificate
@@ -51,14 +51,15 @@ class Relay(MultiService):
     def startService(self) -> None:
         """Open the queue, build the other parts around it, and listen. Raises QueueError."""
         context = self._context
-        self._threads = Threads(context.reactor)
+        self._threads = threads_for(context.settings, context.reactor)
         try:
             opened = open_relay_queue(context, self._threads)
         except QueueError:
             self._threads.stop()
             raise
         self._queue = opened.queue
-        parts = wire_up(replace(context, ids=opened.ids), self._queue)
+        parts = wire_up(_around(context, opened), opened)
+        opened.when_due(parts.wake)
         self._reloads = parts.reloads
         self._factory = parts.factory
         self._close_parts = parts.close
@@ -105,6 +106,11 @@ class Relay(MultiService):
         for each in context.sockets:
             factory = self._factory.for_port(each.rule)
             self._ports.append(listen(context.reactor, each.socket, factory, context.balance))
+
+
+def _around(context: RelayContext, opened: OpenedQueue) -> RelayContext:
+    """Return the context of the parts around a queue."""
+    return replace(context, ids=opened.ids, wall_clock=opened.wall_clock, windows=opened.windows or context.windows)
 
 
 def read_keys(settings: Settings, reactor: Any, notice: Notice) -> Keyring | None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
-from mta.blocking import RunBlocking, run_inline
+from mta.blocking import RunBlocking, result_of, run_inline
 from mta.queue.interface import Action, DomainShape, Entry, MakeReports, Query, QueueId, Summary
 from mta.queue.search.conditions import Conditions
 from mta.queue.worker_queues.combined import CombinedQueue, open_queues
@@ -36,9 +36,9 @@ class QueueFiles:
         """Return the ids of the waiting messages that meet conditions."""
         return self._ask(lambda queues: queues.select(conditions))
 
-    def domains(self) -> "Deferred[list[DomainShape]]":
+    def domains(self, now: float) -> "Deferred[list[DomainShape]]":
         """Return the waiting recipients by domain."""
-        return self._ask(lambda queues: queues.domains(self._wall_clock()))
+        return self._ask(lambda queues: queues.domains(now))
 
     def content(self, id: QueueId) -> "Deferred[bytes | None]":
         """Return the octets of a waiting message, or None."""
@@ -67,20 +67,9 @@ class QueueFiles:
         """Ask in a thread. Raises QueueError."""
         queues = open_queues(self._directory, run=run_inline, now=self._wall_clock(), applied=self._applied)
         try:
-            return _result(ask(queues))
+            return result_of(ask(queues))
         finally:
             queues.close()
 
     def _applied(self, home: Path, _action: Action, ids: Sequence[QueueId]) -> None:
         self.homes.update(dict.fromkeys(ids, home))
-
-
-def _result(asked: "Deferred[T]") -> T:
-    """Return the result of a Deferred that has fired already, or raise its error."""
-    results: list[Any] = []
-    failures: list[Any] = []
-    asked.addCallbacks(results.append, failures.append)
-    for failure in failures:
-        failure.raiseException()
-    result: T = results[0]
-    return result

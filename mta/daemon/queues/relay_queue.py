@@ -1,5 +1,6 @@
 """The queue as a relay needs it, and the parts of the relay that come with its kind."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,6 +8,7 @@ from typing import Protocol
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 
+from mta.delivery.destinations.window import NewWindow
 from mta.queue.ids import IdSource
 from mta.queue.interface import Load, Queue, QueueId
 
@@ -27,6 +29,14 @@ class RelayQueue(Queue, Protocol):
         """Set the callable that `add` calls when it finds that room is short."""
 
 
+#: Fails with QueueError.
+HasTurn = Callable[[str, float], "Deferred[bool]"]
+
+
+def _ignore(_: Callable[[], object]) -> None:
+    """Take no note, because no other relay makes mail due."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedQueue:
     """A queue that was opened for a relay."""
@@ -36,3 +46,11 @@ class OpenedQueue:
     ids: IdSource
     #: Run as long as the queue is open.
     services: Sequence[IService] = ()
+    #: Tells the time by which mail is due, in seconds since 1970.
+    wall_clock: Callable[[], float] = time.time
+    #: Makes the windows of destinations if relays share their limits.
+    windows: NewWindow | None = None
+    #: Tells whether this relay is to do a task that one relay does for all, every so many seconds; None if it is alone.
+    has_turn: HasTurn | None = None
+    #: Sets the callable that has the delivery look for mail that another relay made due.
+    when_due: Callable[[Callable[[], object]], object] = _ignore

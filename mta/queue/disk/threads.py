@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
-#: One for the group commit, one to sync large files, one to remove files, two to read for an operator.
+#: Of a queue in a file: one for the group commit, one to sync large files, one to remove files, two to read for an
+#: operator.
 THREADS = 5
 
 _Task = tuple[Callable[[], Any], "Deferred[Any]"]
@@ -54,9 +55,9 @@ class Threads:
     and finds the queue empty (measured: 20 futex calls for a sync instead of 8).
     """
 
-    def __init__(self, reactor: IReactorFromThreads) -> None:
+    def __init__(self, reactor: IReactorFromThreads, number: int = THREADS) -> None:
         call = reactor.callFromThread
-        self._all = [_Worker(f"queue-{number}", call, self._finished) for number in range(THREADS)]
+        self._all = [_Worker(f"queue-{each}", call, self._finished) for each in range(number)]
         # Last in, first out: the thread that was used last has the warmest caches.
         self._idle = list(self._all)
         self._waiting: deque[_Task] = deque()
@@ -73,7 +74,7 @@ class Threads:
     def stop(self) -> None:
         """Wait for all tasks and end the threads. The queue must be closed before."""
         for number, task in enumerate(self._waiting):
-            self._all[number % THREADS].put(task)
+            self._all[number % len(self._all)].put(task)
         self._waiting.clear()
         for worker in self._all:
             worker.stop()
