@@ -98,7 +98,7 @@ class WorkersState:
 
     async def domains(self) -> list[DomainShape]:
         """Return the waiting recipients by domain."""
-        return await answer(self._files().domains())
+        return await answer(self._files().domains(self._wall_clock()))
 
     async def summary(self) -> Summary:
         """Return the counts of messages and recipients."""

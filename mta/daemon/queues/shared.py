@@ -118,9 +118,10 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
         queue.woken(long_due)
         service.woken()
 
-    listeners = MembershipListeners(
-        buried=lambda: queue.lose_claims(), woken=woken, notice=event_log.notice, trouble=event_log.trouble
-    )
+    def buried() -> None:
+        queue.lose_claims()
+
+    listeners = MembershipListeners(buried=buried, woken=woken, notice=event_log.notice, trouble=event_log.trouble)
     membership = Membership(
         node,
         identity,
