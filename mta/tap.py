@@ -318,7 +318,7 @@ class Daemon(MultiService):
             self._event_log.listening(address, port)
         self._manager.setServiceParent(self)
         self._manager.status(f"{settings.mailname}: {waiting} messages in the queue at the start")
-        self._event_log.started(mta.__version__, settings.mailname, str(settings.queue_dir), waiting)
+        self._event_log.started(mta.__version__, settings.mailname, settings.queue_place, waiting)
 
     def _cannot_start(self, failure: Failure) -> None:
         """End the program as a relay without workers does."""

@@ -149,6 +149,11 @@ class Settings:
     effective: tuple[EffectiveSetting, ...]
 
     @property
+    def queue_place(self) -> str:
+        """Where the queue is: QUEUE_DIR, or the URL of a shared one without its password."""
+        return str(self.queue_dir if self.shared_queue is None else self.shared_queue.server)
+
+    @property
     def ports(self) -> tuple[int, ...]:
         """All ports to listen on: PORT, then those of submission."""
         return (self.port, *filter(None, (self.submission_port, self.submission_tls_port)))

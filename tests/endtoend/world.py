@@ -56,7 +56,11 @@ class World:
         """Return a running relay that delivers by MX to the port of `out`."""
         return self._stack.enter_context(self.stopped_relay(out, **settings))
 
-    def stopped_relay(self, out: Any, **settings: str) -> Daemon:
+    def other_relay(self, out: Any, name: str, **settings: str) -> Daemon:
+        """Return such a relay beside another one, with a home of this name."""
+        return self._stack.enter_context(self.stopped_relay(out, name, **settings))
+
+    def stopped_relay(self, out: Any, name: str = "relay", /, **settings: str) -> Daemon:
         """Return such a relay before its start; its processes end with the test."""
         common = {
             "DNS_SERVERS": self.dns.setting,
@@ -64,7 +68,7 @@ class World:
             "PRIVATE_DESTINATIONS": "allow",
             "RETRY_SCHEDULE": "F,10m,1s",
         }
-        daemon = Daemon(self.home / "relay", **{**common, **settings})
+        daemon = Daemon(self.home / name, **{**common, **settings})
         self._stack.callback(daemon.__exit__)
         self._relays.append(daemon)
         return daemon

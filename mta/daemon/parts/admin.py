@@ -178,7 +178,7 @@ async def answer(asked: "Deferred[T]") -> T:
 
 def about(settings: Settings, started: float) -> About:
     """Return the facts about a relay that started then."""
-    return About(mta.__version__, settings.mailname, started, settings.workers, str(settings.queue_dir))
+    return About(mta.__version__, settings.mailname, started, settings.workers, settings.queue_place)
 
 
 def destination_state(destination: Destination) -> DestinationState:
