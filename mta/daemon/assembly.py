@@ -95,6 +95,8 @@ class RelayParts:
     state: OwnState
     #: Has the delivery look for due mail.
     wake: Callable[[], object]
+    #: Has the intake refuse mail, or take it again.
+    set_away: Callable[[bool], object]
 
 
 def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
@@ -153,7 +155,9 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
     state = _own_state(context, queue, delivery, tokens)
     if context.alone:
         services.append(_admin_socket(context, state))
-    return RelayParts(factory, services, reloads, partial(_close, rates, events), figures, state, delivery.wake)
+    return RelayParts(
+        factory, services, reloads, partial(_close, rates, events), figures, state, delivery.wake, intake.set_away
+    )
 
 
 async def _close(rates: OwnRates, events: "EventStream | None") -> None:

@@ -60,6 +60,7 @@ class Relay(MultiService):
         self._queue = opened.queue
         parts = wire_up(_around(context, opened), opened)
         opened.when_due(parts.wake)
+        opened.when_away(parts.set_away)
         self._reloads = parts.reloads
         self._factory = parts.factory
         self._close_parts = parts.close

@@ -86,6 +86,12 @@ class Intake:
         self.in_memory = 0
         #: Recipients of all messages under way, beyond the hundred of each that RFC 5321 requires.
         self.surplus_recipients = 0
+        #: The reply to MAIL while the queue takes no messages; None if it does, as far as is known.
+        self.refusal: Reply | None = None
+
+    def set_away(self, away: bool) -> None:  # noqa: FBT001  the only argument of a listener
+        """Refuse new messages while the queue is away."""
+        self.refusal = QUEUE_BROKEN if away else None
 
     def room_for_recipient(self) -> bool:
         """Return whether a message that has a hundred recipients may have one more."""

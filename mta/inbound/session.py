@@ -155,6 +155,8 @@ class Session:
         verdict = self._policy.sender(self.client, event.sender)
         if not verdict.positive:
             self._log_refusal(None, verdict)
+        elif self._intake.refusal is not None:
+            return self._intake.refusal
         elif event.size and (book := self._rules.book) is not None and book.acl is not None:
             return self._refusal_of_size(book.acl, event.size) or verdict
         return verdict

@@ -21,7 +21,7 @@ from mta.explain.acl_stage import decide_acl
 from mta.explain.parts import Sources, deciding_parts
 from mta.explain.values import MailVerdict, Question
 from mta.queue.interface import QueueError, Summary
-from mta.queue.worker_queues.combined import open_queues
+from mta.queue.worker_queues.combined import OperatorQueue, open_queues
 from mta.tls.certificate_text import certificate_problem
 from mta.tls.context import new_context
 from mta.tls.keypair import make_pair
@@ -122,9 +122,19 @@ def _running(settings: Settings) -> tuple[tuple[DestinationState, ...] | None, t
         return None, None
 
 
+def _open_queue(settings: Settings) -> OperatorQueue:
+    """Return the queue that the relay has, or shares. Raises QueueError."""
+    if settings.shared_queue is None:
+        return open_queues(settings.queue_dir, run=run_inline, now=time.time(), applied=lambda *_: None)
+    # Few relays share their queue.
+    from mta.queue.postgres.operators_queue import OperatorsQueue  # noqa: PLC0415
+
+    return OperatorsQueue(settings.shared_queue.server, run_inline)
+
+
 def _summary(settings: Settings) -> tuple[Summary | None, str]:
     try:
-        queues = open_queues(settings.queue_dir, run=run_inline, now=time.time(), applied=lambda *_: None)
+        queues = _open_queue(settings)
     except (QueueError, OSError) as error:
         return None, str(error)
     try:

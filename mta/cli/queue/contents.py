@@ -3,14 +3,15 @@
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 import click
 
 from mta.admin.operators import operator_name
 from mta.admin.state import Order
-from mta.cli.environment import current_environment
+from mta.cli.environment import current_environment, is_shared
 from mta.cli.errors import CommandError, command_errors
 from mta.cli.queue.ids import resolved
 from mta.cli.results import answer, result
@@ -18,6 +19,7 @@ from mta.cli.state.opening import queue_directory, relay_state
 from mta.config.readers.domains import read_mailname
 from mta.config.setting import SettingsReader
 from mta.message import headers, recognition
+from mta.message.body import MemoryBody
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.queue.ids import IdSource
 from mta.queue.interface import Action, Description, NewMail, Query, QueueId, Status
@@ -103,32 +105,52 @@ def _address(text: str) -> Address:
 
 
 def _add(octets: bytes, block: bytes, sender: Address | None, recipients: Sequence[Address], *, hold: bool) -> QueueId:
-    """Add a message to the first queue and notify the relay. Raises QueueError and SettingsError."""
-    # The other commands of this module need neither SQLite nor Twisted.
-    from mta.blocking import run_inline  # noqa: PLC0415
-    from mta.queue.sqlite.queue import open_queue  # noqa: PLC0415
-
-    environ = current_environment()
-    home, now = queue_directory(environ), time.time()
+    """Add a message to the first queue, or to the shared one. Raises QueueError and SettingsError."""
+    environ, now = current_environment(), time.time()
     name = read_mailname(SettingsReader(environ), socket.gethostname)
     found = headers.scan(block)
     envelope = Envelope(sender, tuple(map(Recipient, recipients)), Origin("", name, "local"))
     id = IdSource().new(now)
-    queue = open_queue(home, run=run_inline, now=now, create=False, recover=False)
-    try:
-        writer = queue.writer(id)
-        writer.write(headers.received_field(envelope.origin, name, id, envelope.recipients, now=now))
-        writer.write(headers.strip(block, found) + octets[len(block) :])
-        described = Description(*recognition.texts(found))
-        mail = NewMail(id, envelope, writer.finish(), hold, described)
-        result(queue.add(mail, now))
-    finally:
-        result(queue.close())
+    received = headers.received_field(envelope.origin, name, id, envelope.recipients, now=now)
+    content = received + headers.strip(block, found) + octets[len(block) :]
+    body = MemoryBody(content)
+    mail = NewMail(id, envelope, body, hold, Description(*recognition.texts(found)))
+    if is_shared(environ):
+        _add_to_shared(environ, mail, now)
+        return id
+    _add_to_own(environ, mail, body, now)
     if not hold:
         # The message is due already; a relay that runs looks for it at once.
         with relay_state() as state:
             answer(state.order(Order(Action.RETRY, (id,), operator_name(os.environ))))
     return id
+
+
+def _add_to_own(environ: Mapping[str, str], mail: NewMail, body: MemoryBody, now: float) -> None:
+    # The other commands of this module need neither SQLite nor Twisted.
+    from mta.blocking import run_inline  # noqa: PLC0415
+    from mta.queue.sqlite.queue import open_queue  # noqa: PLC0415
+
+    queue = open_queue(queue_directory(environ), run=run_inline, now=now, create=False, recover=False)
+    try:
+        # A large body is a file.
+        writer = queue.writer(mail.id)
+        writer.write(body.data)
+        result(queue.add(replace(mail, body=writer.finish()), now))
+    finally:
+        result(queue.close())
+
+
+def _add_to_shared(environ: Mapping[str, str], mail: NewMail, now: float) -> None:
+    from mta.blocking import run_inline  # noqa: PLC0415
+    from mta.cli.state.shared import shared_server  # noqa: PLC0415
+    from mta.queue.postgres.operators_queue import OperatorsQueue  # noqa: PLC0415
+
+    queue = OperatorsQueue(shared_server(environ), run_inline)
+    try:
+        result(queue.add_due(mail, now))
+    finally:
+        result(queue.close())
 
 
 COMMANDS = (cat, export, import_)

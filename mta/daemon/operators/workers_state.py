@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.threads import deferToThreadPool
 
@@ -33,12 +33,16 @@ from mta.blocking import RunBlocking
 from mta.config.settings import Settings
 from mta.daemon.operators.queue_files import QueueFiles
 from mta.daemon.parts.admin import about, answer, by_waiting, rule_states, setting_states
+from mta.daemon.queues.choosing import operators_queue
 from mta.event_log.log import EventLog
 from mta.queue.disk.queue_dir import worker_home
 from mta.queue.interface import DomainShape, Entry, Query, QueueId, Summary
 from mta.queue.search.conditions import Conditions
 from mta.rules.book import CurrentRules
 from mta.workers.operator_channel import DESTINATIONS, WAITS_FOR, SendTo, WorkersOperator
+
+if TYPE_CHECKING:
+    from mta.queue.postgres.operators_queue import OperatorsQueue
 
 
 class WorkersState:
@@ -64,6 +68,7 @@ class WorkersState:
         self._orders = Orders(settings.mailname, wall_clock)
         self._about = about(settings, wall_clock())
         self._numbers = {worker_home(settings.queue_dir, each): each for each in range(1, settings.workers + 1)}
+        self._shared = operators_queue(settings, self._run)
         self._traffic = Traffic(settings.queue_dir, wall_clock)
         self._feed = Feed(self._attach)
         event_log.copy_errors_to(self._feed.receive_error)
@@ -77,8 +82,8 @@ class WorkersState:
     def _attach(self, receive: Any) -> Callable[[], object]:
         return self._events.attach(receive)
 
-    def _files(self) -> QueueFiles:
-        return QueueFiles(self._settings.queue_dir, self._run, self._wall_clock)
+    def _files(self) -> "QueueFiles | OperatorsQueue":
+        return self._shared or QueueFiles(self._settings.queue_dir, self._run, self._wall_clock)
 
     async def about(self) -> About:
         """Return the version, the name and the start of the relay."""
@@ -115,11 +120,18 @@ class WorkersState:
     async def order(self, order: Order) -> OrderResult:
         """Apply an order to waiting messages."""
         files = self._files()
+        if not isinstance(files, QueueFiles):
+            return await self._orders.carry_out(order, files, self._tell_one)
 
         def done(given: Order, ids: list[QueueId], returned: Sequence[Returned]) -> None:
             self._tell(given, _by_home(ids, files.homes), returned)
 
         return await self._orders.carry_out(order, files, done)
+
+    def _tell_one(self, order: Order, ids: list[QueueId], returned: Sequence[Returned]) -> None:
+        """Tell one worker of messages in a shared queue, which all of them have, so that the log has the order once."""
+        listening = next((home for home, number in self._numbers.items() if self.workers.listens(number)), None)
+        self._tell(order, {listening: ids}, returned)
 
     def _tell(self, order: Order, by_home: dict[Path | None, list[QueueId]], returned: Sequence[Returned]) -> None:
         """Tell each worker of its messages; without it, log the order here."""

@@ -14,8 +14,8 @@ from mta.daemon.queues.choosing import failures_of
 from mta.event_log.log import EventLog
 from mta.message.body import MemoryBody
 from mta.queue.failures import Failures
-from mta.queue.ids import IdSource
-from mta.queue.interface import Description, NewMail, Query, Queue, QueueError
+from mta.queue.ids import IdSource, first_number, to_id
+from mta.queue.interface import Description, NewMail, Query, Queue, QueueError, QueueId
 from mta.queue.search.conditions import Conditions
 from mta.smtp.address import Address
 
@@ -37,6 +37,7 @@ def digest_service(
         run=context.in_thread,
         event_log=context.event_log,
         added=added,
+        shared=context.settings.shared_queue is not None,
     )
     return PeriodicService(maker.look, FIRST_LOOK, context.reactor)
 
@@ -57,10 +58,12 @@ class DigestMaker:
         event_log: EventLog,
         added: Callable[[], object],
         wall_clock: Callable[[], float] = time.time,
+        shared: bool = False,
     ) -> None:
         """`directory` is QUEUE_DIR, and `added` is called when a digest is in the queue.
 
-        `count` blocks for the failures from one time to another, and raises QueueError.
+        With `shared`, other relays have the same queue, and one digest a day is made for all of them together. `count`
+        blocks for the failures from one time to another, and raises QueueError.
         """
         self._queue = queue
         self._count = count
@@ -71,6 +74,7 @@ class DigestMaker:
         self._run = run
         self._event_log = event_log
         self._added = added
+        self._shared = shared
         self._wall_clock = wall_clock
         self._last = read_last(directory)
         # The end of the period whose failure to be made was told.
@@ -100,14 +104,22 @@ class DigestMaker:
         self._last = period.until
 
     async def _is_added(self, period: Period) -> bool:
+        if self._shared:
+            return bool(await self._queue.find(Query(ids=(_id_for_all(period),), finished=True, limit=1)))
         conditions = Conditions(message_id=period.message_id(self._name), since=period.until)
         return bool(await self._queue.find(Query(conditions=conditions, finished=True, limit=1)))
 
     async def _add(self, failures: Failures, period: Period) -> None:
         now = self._wall_clock()
-        id = self._ids.new(now)
+        # Of relays that add it at the same time, the queue takes the message of one.
+        id = _id_for_all(period) if self._shared else self._ids.new(now)
         envelope, message = digest(failures, period, name=self._name, postmaster=self._postmaster, now=now)
         description = Description(message_id=period.message_id(self._name))
         await self._queue.add(NewMail(id, envelope, MemoryBody(message), description=description), now)
         self._event_log.notice(f"{failures.total} recipients failed: the digest for POSTMASTER is message {id}")
         self._added()
+
+
+def _id_for_all(period: Period) -> QueueId:
+    """Return the id of the digest of a period, which is the same in all relays."""
+    return to_id(first_number(period.until))

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mta.blocking import RunBlocking
 from mta.config.settings import Settings
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.queues.own import open_own_queue, own_failures
@@ -12,6 +13,9 @@ from mta.queue.disk.threads import THREADS, Threads
 from mta.queue.failures import Failures
 from mta.queue.interface import Ledger
 from mta.queue.worker_queues.totals import totals
+
+if TYPE_CHECKING:
+    from mta.queue.postgres.operators_queue import OperatorsQueue
 
 # One for each connection: of the lanes, of operators, and of the membership.
 _SHARED_THREADS = 8
@@ -48,3 +52,12 @@ def failures_of(settings: Settings) -> Callable[[float, float], Failures]:
     from mta.daemon.queues.shared import shared_failures  # noqa: PLC0415
 
     return partial(shared_failures, settings.shared_queue.server)
+
+
+def operators_queue(settings: Settings, run: RunBlocking) -> "OperatorsQueue | None":
+    """Return the shared queue for operators who do not ask a relay of it; None if the queue is not shared."""
+    if settings.shared_queue is None:
+        return None
+    from mta.queue.postgres.operators_queue import OperatorsQueue  # noqa: PLC0415
+
+    return OperatorsQueue(settings.shared_queue.server, run)

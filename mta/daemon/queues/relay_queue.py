@@ -33,8 +33,8 @@ class RelayQueue(Queue, Protocol):
 HasTurn = Callable[[str, float], "Deferred[bool]"]
 
 
-def _ignore(_: Callable[[], object]) -> None:
-    """Take no note, because no other relay makes mail due."""
+def _ignore(_: object) -> None:
+    """Take no note, because a queue of the relay's own never calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,5 @@ class OpenedQueue:
     has_turn: HasTurn | None = None
     #: Sets the callable that has the delivery look for mail that another relay made due.
     when_due: Callable[[Callable[[], object]], object] = _ignore
+    #: Sets the callable that is told when the queue takes no mail, and when it does again.
+    when_away: Callable[[Callable[[bool], object]], object] = _ignore

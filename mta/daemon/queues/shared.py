@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 
 import mta
 from mta.blocking import result_of, run_inline
@@ -79,11 +78,19 @@ class RelaysService(Service):
         self._board = board
         self._reactor = reactor
         self._wake: Callable[[], object] = _do_nothing
-        self._telling: IDelayedCall | None = None
+        self._tell_away: Callable[[bool], object] = _ignore
 
     def when_due(self, wake: Callable[[], object]) -> None:
         """Set the callable that has the delivery look for mail that another relay made due."""
         self._wake = wake
+
+    def when_away(self, tell: Callable[[bool], object]) -> None:
+        """Set the callable that is told when the database gives no answer, and when it does again."""
+        self._tell_away = tell
+
+    def away(self, away: bool) -> None:  # noqa: FBT001  the only argument of a listener
+        """Tell whether the database gives no answer."""
+        self._tell_away(away)
 
     def woken(self) -> None:
         """Have the delivery look for due mail."""
@@ -121,7 +128,12 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
     def buried() -> None:
         queue.lose_claims()
 
-    listeners = MembershipListeners(buried=buried, woken=woken, notice=event_log.notice, trouble=event_log.trouble)
+    def away(is_away: bool) -> None:  # noqa: FBT001  the only argument of a listener
+        service.away(is_away)
+
+    listeners = MembershipListeners(
+        buried=buried, woken=woken, notice=event_log.notice, trouble=event_log.trouble, away=away
+    )
     membership = Membership(
         node,
         identity,
@@ -152,6 +164,7 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
         windows=windows.new,
         has_turn=membership.has_turn,
         when_due=service.when_due,
+        when_away=service.when_away,
     )
 
 
@@ -226,4 +239,8 @@ def _ask(server: Server, question: "Callable[[OperatorsQueue], Deferred[T]]") ->
 
 
 def _do_nothing() -> None:
+    pass
+
+
+def _ignore(_: object) -> None:
     pass

@@ -54,6 +54,8 @@ class MembershipListeners:
     #: Lines for the operator.
     notice: Callable[[str], object]
     trouble: Callable[[str], object]
+    #: Whether the database gives no answer, as far as is known; called with each change.
+    away: Callable[[bool], object] = lambda _: None
 
 
 class Membership:
@@ -198,6 +200,7 @@ class Membership:
         self.living = answer.living
         if self._away:
             self._away = False
+            self._listeners.away(False)
             self._listeners.notice("the queue's database answers again")
         if not answer.accepted:
             self.next_node(node.id).addErrback(_ignore)
@@ -212,6 +215,7 @@ class Membership:
         self._beats.failed()
         if not self._away:
             self._away = True
+            self._listeners.away(True)
             self._listeners.trouble(f"the queue's database gives no answer: {failure.getErrorMessage()}; trying again")
         self._timers.later(RETRY, self._beat)
 
