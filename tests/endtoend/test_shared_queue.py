@@ -71,7 +71,7 @@ def test_another_relay_delivers_the_mail_of_one_that_has_stopped(world: World, u
 
 
 def test_each_worker_is_a_relay_of_its_own(world: World, url: str) -> None:
-    sink = world.sink()
+    sink = world.sink(Rule("RCPT", reply="451 4.2.1 later", match="later@"))
     relay = world.relay(sink, QUEUE_URL=url, NODE_NAME="left", WORKERS="2")
     for number in range(10):
         relay.submit(mail(str(number)), TO)
@@ -79,8 +79,9 @@ def test_each_worker_is_a_relay_of_its_own(world: World, url: str) -> None:
     relay.wait_for_events("delivered", 10)
     assert sorted(each.name for each in nodes(url)) == ["left/1", "left/2"]
     assert relay.tool("queue", "find", "--count").stdout == "10\n"
-    relay.submit(mail("held"), "nobody@nowhere.test")
-    held = relay.tool("queue", "hold", "--all", "--yes")
+    relay.submit(mail("later"), "later@example.test")
+    relay.wait_for_events("deferred")
+    held = relay.tool("queue", "hold", "--to", "later@example.test", "--yes")
     assert (held.returncode, held.stderr) == (0, "")
     assert len(relay.wait_for_events("amended")) == 1
     assert relay.stop() == 0
@@ -106,7 +107,7 @@ def test_a_database_that_is_away_is_waited_for(world: World) -> None:
         unhealthy = relay.tool("health")
         assert unhealthy.returncode == 1
         assert "no connection to the database" in unhealthy.stderr
-        server.restart()
+        server.start()
         until(lambda: refusal(relay.port).startswith(b"250"), what="250 once the database is back")
         relay.submit(mail(), TO)
         received(sink)
