@@ -48,7 +48,7 @@ from mta.queue.sql.due import Candidate, Selection, select_due
 BATCH_LANES = 2
 LANES = BATCH_LANES + 1
 #: Seconds between two searches for messages that this node has claimed without knowing it, and the age from which they
-#: are no longer on their way.
+#: are no longer on their way. It searches after an outcome was unknown.
 STRAYS_INTERVAL = 30.0
 STRAY_AGE = PATIENCE + 15.0
 
@@ -106,7 +106,8 @@ class PostgresQueue(OperatorsQueue):
         self._directory = directory
         self._seconds = seconds
         self._wall_clock = wall_clock
-        self._strays_looked_for = seconds()
+        self._unknown_outcomes = 0
+        self._strays_looked_for = self._strays_until = seconds()
 
     def _node(self) -> int:
         return self._nodes.node.id
@@ -283,8 +284,14 @@ class PostgresQueue(OperatorsQueue):
     def look(self) -> None:
         """Give up clients that have waited too long, and search for claims that got lost. Call it every second."""
         self._lanes.give_up_late()
-        if self._seconds() >= self._strays_looked_for + STRAYS_INTERVAL:
-            self._strays_looked_for = self._seconds()
+        seconds = self._seconds()
+        unknown = self._lanes.unknown_outcomes + self._claiming.unknown_outcomes
+        if unknown != self._unknown_outcomes:
+            self._unknown_outcomes = unknown
+            self._strays_until = seconds + STRAY_AGE + 2 * STRAYS_INTERVAL
+        # The search reads the table of all waiting mail, so that it must not be done without a reason.
+        if self._strays_looked_for + STRAYS_INTERVAL <= seconds < self._strays_until:
+            self._strays_looked_for = seconds
             now = self._wall_clock()
             kept = [to_number(id) for id in self._in_work]
             work = partial(claims.release_strays, kept=kept, now=now, before=now - STRAY_AGE)

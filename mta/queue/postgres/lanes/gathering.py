@@ -65,6 +65,8 @@ class Lanes:
         self._offered: dict[Lane, list[Operation]] = {}
         self._offered_at: dict[Lane, float] = {}
         self._in_trouble: dict[Lane, QueueError] = {}
+        #: The number of offers so far whose outcome was not known.
+        self.unknown_outcomes = 0
         self._refusal: QueueError | None = None
         self._closing = False
         self._closed: list[Deferred[None]] = []
@@ -199,7 +201,9 @@ class Lanes:
                 await self._rejoin(node)
                 again = True
             except (OutcomeUnknown, DatabaseAway) as error:
-                again = again or isinstance(error, OutcomeUnknown)
+                if isinstance(error, OutcomeUnknown):
+                    again = True
+                    self.unknown_outcomes += 1
                 self._in_trouble[lane] = error
                 if self._call_later is None or self._closing:
                     raise
