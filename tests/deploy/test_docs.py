@@ -193,6 +193,7 @@ def event_fields() -> dict[str, set[str]]:
         if not isinstance(method, ast.FunctionDef):
             continue
         keys = {key.value for node in ast.walk(method) if isinstance(node, ast.Dict) for key in node.keys if key}
+        keys |= set_alone(method)
         for call in ast.walk(method):
             if isinstance(call, ast.Call) and ast.unparse(call.func) in emitting:
                 event = call.args[0]
@@ -201,3 +202,12 @@ def event_fields() -> dict[str, set[str]]:
                     # A limited event also has a line that counts the others.
                     found[event.value].update({"more"} if ast.unparse(call.func) in limited else ())
     return found
+
+
+def set_alone(method: ast.FunctionDef) -> set[str]:
+    """Return the fields that a method which makes one event sets one by one."""
+    calls = [ast.unparse(node.func) for node in ast.walk(method) if isinstance(node, ast.Call)]
+    if calls.count("self._emit_fields") != 1:
+        return set()
+    stored = [node for node in ast.walk(method) if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)]
+    return {node.slice.value for node in stored if isinstance(node.slice, ast.Constant)}
