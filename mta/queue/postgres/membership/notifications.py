@@ -1,5 +1,6 @@
 """Reads notifications of the database in the reactor, from the socket of a connection that listens."""
 
+import os
 from collections.abc import Callable
 
 import psycopg
@@ -22,7 +23,9 @@ class NotificationReader:
         """Only the reader may use the connection until it is lost or the reader is stopped."""
         self._reactor = reactor
         self._connection = connection.pgconn
-        self._descriptor = connection.fileno()
+        # The driver closes its descriptor when the connection is lost, and the number may then be that of another
+        # socket. The reactor must be able to forget this one first.
+        self._descriptor = os.dup(connection.fileno())
         self._received = received
         self._lost = lost
         self._running = True
@@ -33,6 +36,7 @@ class NotificationReader:
         if self._running:
             self._running = False
             self._reactor.removeReader(self)
+            os.close(self._descriptor)
 
     def fileno(self) -> int:
         """Return the socket's descriptor; called by the reactor."""
