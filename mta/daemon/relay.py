@@ -158,5 +158,7 @@ def _messages(summary: Summary) -> int:
 
 
 def _not_counted(failure: Failure) -> int:
-    _log.failure("no summary", failure)
+    # A database that has gone away since the start is told by those who need it.
+    if failure.check(QueueError) is None:
+        _log.failure("no summary", failure)
     return 0

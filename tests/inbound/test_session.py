@@ -66,6 +66,14 @@ class SessionTests(ListenerCase):
         assert self.listening.delivery.taken == []
         assert self.listening.delivery.woken == 1
 
+    def test_while_the_queue_is_away_mail_is_refused_and_strangers_hear_as_before(self) -> None:
+        wire = self.wire()
+        wire.say(GREET)
+        self.listening.intake.set_away(True)
+        assert wire.say(MAIL).startswith("451 4.3.0")
+        self.listening.intake.set_away(False)
+        assert wire.say(MAIL).startswith("250")
+
     def test_a_stranger_is_refused_and_the_log_names_the_reason(self) -> None:
         wire = self.listen().connect(STRANGER)
         wire.say(GREET, MAIL)
