@@ -1,0 +1,120 @@
+"""Relays that share a queue on PostgreSQL, in a world of end-to-end tests, and the rows of their queue."""
+
+import random
+import smtplib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from harness.cutting_proxy import CuttingProxy
+from harness.daemon import Daemon
+from harness.postgres import Cluster
+from harness.waiting import until
+from mta.queue.postgres.membership.burial import bury, bury_own
+from mta.queue.postgres.membership.node import join
+from mta.queue.postgres.session import DatabaseSession
+from mta.queue.postgres.url import read_server
+from tests.endtoend.world import World
+from tests.queue.postgres.cluster import shared_cluster
+from tests.queue.postgres.rows import Rows, end_lives, read_rows
+from tests.survival.kills import Lines
+
+
+class SharedQueue:
+    """A queue on a PostgreSQL server, and the relays that were started on it."""
+
+    def __init__(self, world: World, sink: Any, server: Cluster, **settings: str) -> None:
+        self.server = server
+        self.database = server.database()
+        self.relays: list[Daemon] = []
+        self._world = world
+        self._sink = sink
+        self._settings = settings
+        self._choices = random.Random(0)
+
+    def relay(self, name: str, url: str | None = None, **settings: str) -> Daemon:
+        """Return a running relay with this name, which reaches the database at a URL of its own if one is given."""
+        relay = self.stopped_relay(name, url, **settings)
+        relay.start()
+        return relay
+
+    def stopped_relay(self, name: str, url: str | None = None, **settings: str) -> Daemon:
+        """Return such a relay before its start."""
+        own = {
+            "QUEUE_URL": url or self.server.url(self.database),
+            "NODE_NAME": name,
+            "QUEUE_DIR": str(self._world.home / name),
+        }
+        relay = self._world.stopped_relay(self._sink, **{**own, **self._settings, **settings})
+        # A log of its own.
+        relay.child.output = self._world.home / f"{name}.log"
+        self.relays.append(relay)
+        return relay
+
+    def client(self) -> smtplib.SMTP:
+        """Connect as a mail client to one of the relays, as a load balancer would choose."""
+        running = [relay for relay in self.relays if relay.child.running]
+        if not running:
+            raise OSError("no relay runs")
+        return self._choices.choice(running).client()
+
+    def rows(self) -> Rows:
+        """Return the rows of the queue."""
+        return read_rows(self.server, self.database)
+
+    def wait_for_messages(self, number: int) -> None:
+        """Wait until this many messages wait in the queue."""
+        until(lambda: self.rows().waiting.total() == number, what=f"{number} messages in the shared queue")
+
+    def claimed_by(self, name: str) -> int:
+        """Return the number of messages that the newest relay of this name has claimed."""
+        query = f"SELECT count(*) FROM smtprelay.message WHERE node = {self._newest(name)}"
+        ((number,),) = self.server.execute(query, database=self.database)
+        return number
+
+    def _newest(self, name: str) -> int:
+        query = f"SELECT max(id) FROM smtprelay.node WHERE name = '{name}'"
+        ((id,),) = self.server.execute(query, database=self.database)
+        return id
+
+    def bury(self, name: str) -> None:
+        """Take the newest relay of this name for dead at once, as another one would after half a minute."""
+        dead = self._newest(name)
+        end_lives(self.server, self.database, dead)
+        session = DatabaseSession(read_server(self.server.url(self.database)).connection_parameters())
+        undertaker = join(session, "undertaker", "1.0", 1, 1)
+        bury(session, dead, by=undertaker.id)
+        bury_own(session, undertaker.id)
+        session.close()
+
+    def named_duplicates(self) -> Counter[str]:
+        """Return how often the relays said of each address that it may get a copy twice."""
+        named: Counter[str] = Counter()
+        for relay in self.relays:
+            lines = Lines(relay.child.output)
+            lines.read()
+            named += lines.reasons
+        return named
+
+
+@contextmanager
+def shared_queue(world: World, sink: Any, **settings: str) -> Iterator[SharedQueue]:
+    """Make a queue on the server that the tests share; its relays end with the block. Skips without PostgreSQL."""
+    server = shared_cluster()
+    queue = SharedQueue(world, sink, server, **settings)
+    try:
+        yield queue
+    finally:
+        for relay in queue.relays:
+            if relay.child.running:
+                relay.kill()
+        server.drop(queue.database)
+
+
+@contextmanager
+def proxied(queue: SharedQueue) -> Iterator[CuttingProxy]:
+    """Run a proxy before the database."""
+    with CuttingProxy(queue.server.socket) as proxy, ExitStack() as stack:
+        stack.callback(proxy.let_go)
+        yield proxy

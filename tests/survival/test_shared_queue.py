@@ -1,0 +1,129 @@
+"""Whole relays that share a queue on PostgreSQL: one is killed, frozen, or cut off from the database.
+
+RELAY_ROUNDS sets the number of kills, RELAY_SEED the moments. `make database-faults` is the long form.
+"""
+
+import os
+import random
+import signal
+import threading
+from collections import Counter
+
+from harness.sink_rules import Rule
+from harness.waiting import until
+from tests.endtoend.mails import mail
+from tests.length import FULL, choose
+from tests.survival.kills import REFUSED, Load, assert_the_books_agree, put_off
+from tests.survival.shared_queue import proxied, shared_queue
+
+CYCLES = int(os.environ.get("RELAY_ROUNDS", choose("2", "6")))
+SEED = int(os.environ.get("RELAY_SEED", "0")) or random.randrange(1, 1 << 32)
+TO = "someone@example.test"
+
+
+def submit(relay, number, first=0):
+    """Send messages, each from a sender of its own."""
+    with relay.client() as client:
+        for each in range(first, first + number):
+            client.sendmail(f"{each}@sender.test", [TO], mail(str(each)))
+
+
+def senders(sink):
+    """Return how often the message of each sender arrived."""
+    return Counter(int(message.sender.partition("@")[0]) for message in list(sink.messages))
+
+
+def freeze(relay):
+    relay.child.process.send_signal(signal.SIGSTOP)
+
+
+def thaw(relay):
+    relay.child.process.send_signal(signal.SIGCONT)
+
+
+def test_no_accepted_message_is_lost_though_relays_are_killed_again_and_again(world, capsys):
+    moments = random.Random(SEED)
+    sink = world.sink(REFUSED)
+    with shared_queue(world, sink) as queue, Load(queue, sink) as load:
+        names = ["one", "two"]
+        relays = [queue.relay(name) for name in names]
+        load.up.set()
+        for cycle in range(CYCLES):
+            sink.rules.append(put_off(5))
+            begun = len(load.accepted)
+            until(lambda begun=begun: len(load.accepted) > begun + 100, what="accepted messages")
+            load.over.wait(moments.uniform(0, 0.5))
+            victim = relays[cycle % 2]
+            victim.kill()
+            queue.bury(names[cycle % 2])
+            victim.start()
+        load.over.set()
+        for thread in load.threads:
+            thread.join()
+        sink.rules[:] = [REFUSED]
+        queue.wait_for_messages(0)
+        load.books.take()
+        named = queue.named_duplicates()
+        with capsys.disabled():
+            print(
+                f"\nRELAY_SEED={SEED}: {len(load.accepted)} accepted, {load.books.copies.total()} duplicates", end=" "
+            )
+        assert sink.faults == []
+        assert load.books.spoilt == []
+        assert load.books.copies <= named
+        assert queue.rows().missing == 0
+        assert_the_books_agree(relays[0], load.books, set(), load.owed)
+
+
+def test_a_frozen_relay_sends_and_settles_nothing_that_a_peer_took_over(world):
+    number = choose(20, 100)
+    go_on = threading.Event()
+    sink = world.sink()
+    with shared_queue(world, sink) as queue:
+        frozen = queue.relay("frozen")
+        sink.rules.append(Rule("CONNECT", "220 at last", hold=go_on))
+        submit(frozen, number)
+        until(lambda: queue.claimed_by("frozen") == number, what="the claims of the relay")
+        until(lambda: sink.waiting, what="a copy on its way")
+        freeze(frozen)
+        sink.rules.clear()
+        queue.relay("peer")
+        if not FULL:
+            queue.bury("frozen")
+        queue.wait_for_messages(0)
+        go_on.set()
+        thaw(frozen)
+        frozen.wait_for_events("trouble")
+        # It takes mail again, as a new node.
+        submit(frozen, 1, first=number)
+        queue.wait_for_messages(0)
+        assert senders(sink) == Counter(range(number + 1))
+        assert len(frozen.events("trouble")) == 1
+        assert queue.rows().missing == 0
+
+
+def test_a_relay_that_is_cut_off_from_the_database_sends_no_unmarked_copy(world):
+    number = 20
+    go_on = threading.Event()
+    sink = world.sink()
+    with shared_queue(world, sink) as queue, proxied(queue) as proxy:
+        cut_off = queue.relay("cut-off", proxy.url(queue.database))
+        sink.rules.append(Rule("CONNECT", "220 at last", hold=go_on))
+        submit(cut_off, number)
+        until(lambda: queue.claimed_by("cut-off") == number and sink.waiting, what="copies on their way")
+        marked = len(sink.messages)
+        proxy.hold()
+        sink.rules.clear()
+        go_on.set()
+        peer = queue.relay("peer")
+        queue.bury("cut-off")
+        queue.wait_for_messages(0)
+        assert senders(sink) == Counter(range(number))
+        assert marked == 0
+        proxy.let_go()
+        cut_off.wait_for_events("trouble")
+        submit(cut_off, 1, first=number)
+        queue.wait_for_messages(0)
+        assert senders(sink) == Counter(range(number + 1))
+        assert peer.events("possible-duplicate") == []
+        assert queue.rows().missing == 0
