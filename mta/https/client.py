@@ -1,6 +1,6 @@
 """A client for HTTPS requests by Twisted's Agent: the relay's own look-ups, verified TLS, bounds on time and octets.
 
-It follows no redirect, keeps no connection and no cookie.
+It follows no redirect, keeps no cookie, and by default no connection.
 """
 
 import random
@@ -25,6 +25,7 @@ from zope.interface import implementer
 from mta.connection_errors import connect_error_text
 from mta.dns.answers import AddressAnswer, Found, LookupFailed, Resolver
 from mta.https.interface import TIMEOUT, HttpAnswer, HttpsError, HttpsUrl, parse_url
+from mta.https.kept import KeptConnection
 from mta.routing.mx_order import interleave
 from mta.routing.route import Route, TlsRule
 from mta.smtp.address import is_ip
@@ -54,6 +55,9 @@ class HttpsOptions:
     refuses: Callable[[str], bool] | None = None
     #: Whether http URLs, without TLS, are allowed too.
     plain: bool = False
+    #: Whether a connection stays open for the next request to the same host. If the host has closed it meanwhile, the
+    #: request is sent again on a new one, so that it may arrive twice.
+    keep: bool = False
     rng: random.Random = field(default_factory=random.SystemRandom)
 
 
@@ -65,6 +69,7 @@ class HttpsClient:
         self._reactor = reactor
         self._resolver = resolver
         self._options = options or HttpsOptions()
+        self._kept = KeptConnection(reactor) if self._options.keep else None
 
     async def request(
         self,
@@ -81,23 +86,37 @@ class HttpsClient:
             target = parse_url(url, plain=self._options.plain)
         except ValueError as error:
             raise HttpsError(str(error)) from None
-        exchange = _Exchange(target.authority, limit)
-        endpoint = _HostEndpoint(self._reactor, self._resolver, self._options, target, exchange)
-        agent = Agent.usingEndpointFactory(self._reactor, _OneEndpoint(endpoint))
         fields = {"Host": target.authority, "User-Agent": _USER_AGENT, **headers}
-        timer = self._reactor.callLater(timeout, exchange.fail, f"no answer within {timeout:g} s")
-        try:
-            return await exchange.run(
-                agent.request(
-                    method.encode("ascii"),
-                    target.text.encode("ascii"),
-                    Headers({name: [value] for name, value in fields.items()}),
-                    _RequestBody(body) if body else None,
+        raw_headers = Headers({name: [value] for name, value in fields.items()})
+        kept = self._kept if self._kept is not None and not self._kept.busy else None
+        begun = self._reactor.seconds()
+        while True:
+            exchange = _Exchange(target.authority, limit)
+            reused = kept is not None and kept.reuse(target, exchange)
+            endpoint = _HostEndpoint(self._reactor, self._resolver, self._options, target, exchange)
+            endpoint.kept = kept
+            pool = None if kept is None else kept.pool
+            agent = Agent.usingEndpointFactory(self._reactor, _OneEndpoint(endpoint), pool)
+            left = max(0.0, begun + timeout - self._reactor.seconds())
+            timer = self._reactor.callLater(left, exchange.fail, f"no answer within {timeout:g} s")
+            producer = _RequestBody(body) if body else None
+            try:
+                return await exchange.run(
+                    agent.request(method.encode("ascii"), target.text.encode("ascii"), raw_headers, producer)
                 )
-            )
-        finally:
-            if timer.active():
-                timer.cancel()
+            except HttpsError:
+                if not reused or not exchange.lost_unanswered:
+                    raise
+            finally:
+                if kept is not None:
+                    kept.end()
+                if timer.active():
+                    timer.cancel()
+
+    def close(self) -> None:
+        """Close the connection that is kept, if there is one."""
+        if self._kept is not None:
+            self._kept.close()
 
 
 class _Exchange:
@@ -118,6 +137,10 @@ class _Exchange:
         self._abort: Callable[[], object] = _do_nothing
         #: Whether the host has closed the connection properly, so that a body without a length is whole.
         self.closed_properly = False
+        #: Whether the connection ended before an octet of the answer.
+        self.lost_unanswered = False
+        # Tells whether the connection stays open after the answer.
+        self._stays_open: Callable[[], bool] = _never
 
     def run(self, requesting: "Deferred[IResponse]") -> "Deferred[HttpAnswer]":
         """Return the result of a request that was begun."""
@@ -126,9 +149,13 @@ class _Exchange:
         requesting.addCallbacks(self._answered, self._not_answered)
         return result
 
-    def connected(self, abort: Callable[[], object]) -> None:
-        """Keep the callable that aborts the connection; call it at once if the result is set already."""
+    def connected(self, abort: Callable[[], object], stays_open: "Callable[[], bool] | None" = None) -> None:
+        """Keep the callable that aborts the connection; call it at once if the result is set already.
+
+        `stays_open` tells, after the answer, whether the connection waits for the next request.
+        """
         self._abort = abort
+        self._stays_open = stays_open or _never
         if self._result is None:
             abort()
 
@@ -164,7 +191,10 @@ class _Exchange:
         """End the exchange with its answer, unless it has ended."""
         result, self._result = self._result, None
         if result is not None:
+            stays_open = self._stays_open()
             result.callback(HttpAnswer(self._status, self._headers, b"".join(self._pieces)))
+            if stays_open:
+                return
         self._abort()
 
     def _answered(self, response: IResponse) -> None:
@@ -180,6 +210,8 @@ class _Exchange:
         response.deliverBody(_BodyReader(self))
 
     def _not_answered(self, failure: Failure) -> None:
+        reasons = getattr(failure.value, "reasons", None) or [failure]
+        self.lost_unanswered = not self._octets and reasons[0].check(ConnectionDone, ConnectionLost) is not None
         self.fail(_failure_text(failure))
 
 
@@ -210,12 +242,20 @@ class _CountedConnection(ProtocolWrapper):
     def makeConnection(self, transport: Any) -> None:  # noqa: N802  Twisted's name
         """Give the exchange its connection."""
         super().makeConnection(transport)
-        self.exchange.connected(transport.abortConnection)
+        self.exchange.connected(transport.abortConnection, self.waits)
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass data on while they are within the bounds."""
+        """Pass data on while they are within the bounds; end a connection on which something comes unasked."""
         if self.exchange.count(len(data)):
             super().dataReceived(data)
+        else:
+            transport: Any = self.transport
+            transport.abortConnection()
+
+    def waits(self) -> bool:
+        """Whether the connection is open and waits for the next request."""
+        protocol: Any = self.wrappedProtocol
+        return protocol is not None and bool(protocol.state == "QUIESCENT")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Note how the connection ended."""
@@ -226,6 +266,9 @@ class _CountedConnection(ProtocolWrapper):
 @implementer(IStreamClientEndpoint)
 class _HostEndpoint:
     """Connects to the first of a host's addresses that can be reached, with TLS that proves the host's name."""
+
+    #: Is told of the connection, if it is to stay open.
+    kept: KeptConnection | None = None
 
     def __init__(
         self, reactor: Any, resolver: Resolver, options: HttpsOptions, url: HttpsUrl, exchange: _Exchange
@@ -263,6 +306,8 @@ class _HostEndpoint:
     def _connection(self, factory: Any, protocol: IProtocol) -> _CountedConnection:
         connection = _CountedConnection(factory, protocol)
         connection.exchange = self._exchange
+        if self.kept is not None:
+            self.kept.opened(self._url, connection)
         return connection
 
     async def _addresses(self) -> list[str]:
@@ -338,6 +383,10 @@ def _no_address(answer: AddressAnswer) -> str:
     if isinstance(answer, LookupFailed):
         return f"looking up its address failed: {answer.reason}"
     return "there is no such host, or it has no address"
+
+
+def _never() -> bool:
+    return False
 
 
 def _refuses_none(_: str) -> bool:

@@ -35,7 +35,7 @@ class HttpAnswer:
 
 
 class HttpsRequester(Protocol):
-    """Sends requests, one connection each."""
+    """Sends requests, by default over one connection each."""
 
     def request(
         self,

@@ -14,6 +14,7 @@ from harness.certificates import Leaf, authority, self_signed
 from harness.processes import free_port
 from harness.waiting import eventually
 from mta.dns.answers import AddressAnswer, Found, LookupFailed, NoSuchName
+from mta.https import kept
 from mta.https.client import OVERHEAD, HttpsClient, HttpsOptions
 from mta.https.interface import HttpAnswer, HttpsError
 from mta.tls.client import TrustAnchors
@@ -59,6 +60,7 @@ class Script(Protocol):
         self.heard = b""
         self.replied = False
         self.lost = False
+        self.requests = 0
         self.timer: Any = None
 
     def dataReceived(self, data: bytes) -> None:
@@ -336,3 +338,100 @@ class BoundTests(_Servers):
         with pytest.raises(CancelledError):
             await running
         await deferLater(reactor, 0)
+
+
+def says_each_time(*answers: bytes) -> Callable[[Script], object]:
+    """Return a reply of the next of these octets for each request of a connection; "" cuts the connection."""
+
+    def reply(script: Script) -> None:
+        number = script.requests = script.requests + 1
+        script.replied, script.heard = False, b""
+        if answer := answers[min(number, len(answers)) - 1]:
+            script.transport.write(answer)
+        else:
+            script.transport.abortConnection()
+
+    return reply
+
+
+class KeptTests(_Servers):
+    def setUp(self) -> None:
+        super().setUp()
+        self.kept = self.client(keep=True)
+
+    async def post(self, url: str) -> bytes:
+        return (await self.kept.request("POST", url, {}, b"body", limit=100)).body
+
+    async def closed(self) -> None:
+        self.kept.close()
+        await eventually(reactor, lambda: all(script.lost for script in self.scripts))
+
+    async def test_requests_go_over_one_connection(self) -> None:
+        url = self.serve(says_each_time(OK, b"HTTP/1.1 204 No Content\r\n\r\n", OK))
+        assert [await self.post(url) for _ in range(3)] == [b"hello", b"", b"hello"]
+        assert len(self.scripts) == 1
+        await self.closed()
+
+    async def test_a_connection_that_the_host_closed_is_opened_anew(self) -> None:
+        url = self.serve(says(OK, then="close"))
+        for number in (1, 2):
+            assert await self.post(url) == b"hello"
+            await eventually(reactor, lambda: all(script.lost for script in self.scripts))
+            assert len(self.scripts) == number
+        await self.closed()
+
+    async def test_a_connection_that_the_host_wants_to_end_is_opened_anew(self) -> None:
+        url = self.serve(says_each_time(OK.replace(b"X-Two: a", b"Connection: close")))
+        await self.post(url)
+        await self.post(url)
+        assert len(self.scripts) == 2
+        await self.closed()
+
+    async def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_again(self) -> None:
+        url = self.serve(says_each_time(OK, b""))
+        assert [await self.post(url) for _ in range(3)] == [b"hello"] * 3
+        assert len(self.scripts) == 3
+        await self.closed()
+
+    async def test_a_request_whose_new_connection_ends_is_not_sent_again(self) -> None:
+        url = self.serve(says_each_time(b""))
+        with pytest.raises(HttpsError, match="connection lost before the answer"):
+            await self.post(url)
+        assert len(self.scripts) == 1
+        await self.closed()
+
+    async def test_a_request_with_half_an_answer_is_not_sent_again(self) -> None:
+        url = self.serve(says_each_time(OK, OK[:-1]))
+        await self.post(url)
+        again = Deferred.fromCoroutine(self.post(url))
+        await eventually(reactor, lambda: self.scripts[0].requests == 2)
+        self.scripts[0].transport.abortConnection()
+        with pytest.raises(HttpsError):
+            await again
+        assert len(self.scripts) == 1
+        await self.closed()
+
+    async def test_octets_that_nobody_asked_for_end_a_connection_that_waits(self) -> None:
+        url = self.serve(says_each_time(OK))
+        await self.post(url)
+        self.scripts[0].transport.write(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        await eventually(reactor, lambda: self.scripts[0].lost)
+        assert await self.post(url) == b"hello"
+        await self.closed()
+
+    async def test_a_request_beside_another_one_has_a_connection_of_its_own(self) -> None:
+        url = self.serve(says_each_time(OK))
+        first, second = (Deferred.fromCoroutine(self.post(url)) for _ in range(2))
+        assert (await first, await second) == (b"hello", b"hello")
+        assert len(self.scripts) == 2
+        await self.closed()
+
+    async def test_a_connection_is_not_used_for_another_host_nor_for_ever(self) -> None:
+        url, other = self.serve(says_each_time(OK)), self.serve(says_each_time(OK))
+        for each in (url, other, url):
+            assert await self.post(each) == b"hello"
+        assert len(self.scripts) == 3
+        self.patch(kept, "MOST_SECONDS", -1.0)
+        await self.post(url)
+        assert len(self.scripts) == 4
+        await self.closed()

@@ -41,6 +41,8 @@ def event_stream(context: RelayContext, target: EventsTarget, resolver: DnsResol
         search=True,
         refuses=_is_public if plain else None,
         plain=plain,
+        # A batch that arrives twice is known by its numbers.
+        keep=True,
     )
     webhook = Webhook(
         Receiver(target.url, target.secret),
