@@ -473,6 +473,15 @@ MAY_IMPORT = {
         "mta.queue.sql",
         "mta.smtp.address",
     },
+    "mta.queue.move": {
+        "mta.queue.disk",
+        "mta.queue.errors",
+        "mta.queue.ids",
+        "mta.queue.interface",
+        "mta.queue.postgres",
+        "mta.queue.sqlite",
+        "mta.queue.worker_queues.merge",
+    },
     "mta.queue.worker_queues": {
         "mta.blocking",
         "mta.queue.interface",
@@ -576,6 +585,7 @@ MAY_IMPORT = {
         "mta.queue",
     },
     "mta.cli.queue": {
+        "mta.__version__",
         "mta.admin.operators",
         "mta.admin.state",
         "mta.admin.wire",

@@ -11,6 +11,7 @@ from mta.cli.errors import CommandError
 from mta.cli.queue import contents, orders, render
 from mta.cli.queue.domains import domains
 from mta.cli.queue.ids import resolved
+from mta.cli.queue.moving import move
 from mta.cli.queue.nodes import nodes
 from mta.cli.queue.options import condition_options, given_conditions
 from mta.cli.queue.printing import print_array, print_object
@@ -134,5 +135,5 @@ def queue_summary(as_json: bool) -> None:
     click.echo("\n".join(render.summary_lines(summary)))
 
 
-for _command in (*orders.COMMANDS, reroute, *contents.COMMANDS, domains, nodes):
+for _command in (*orders.COMMANDS, reroute, *contents.COMMANDS, domains, nodes, move):
     queue.add_command(_command)
