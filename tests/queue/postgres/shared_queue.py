@@ -17,6 +17,10 @@ INSERT INTO message (id, created, size, chunks, client, helo, protocol, body_typ
 VALUES (%(id)s, 0, 1, 0, '', '', 'ESMTP', '7BIT', false, '', '', '', '', '', %(held)s, %(node)s, %(token)s, %(due)s,
         %(doubt)s)
 """
+_END_LISTENING = """
+SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE 'LISTEN%%' AND pid <> pg_backend_pid()
+"""
 
 
 class SharedQueue:
@@ -56,6 +60,10 @@ class SharedQueue:
         """Return columns of a message."""
         (row,) = self.rows(f"SELECT {columns} FROM message WHERE id = %(id)s", id=id)
         return row
+
+    def end_listening(self) -> None:
+        """Have the server end the connections that listen for notifications."""
+        self.rows(_END_LISTENING)
 
     def refuse(self) -> None:
         """Have the server end all connections to the database, and make no new ones."""

@@ -48,3 +48,12 @@ class ReactorTests(TestCase):
         assert reactor.seconds() - before < 5, "sooner than it looks by itself"
         await second.leave()
         assert self.lines == []
+
+    async def test_a_lost_connection_is_noticed_and_made_anew(self) -> None:
+        relay = self.relay("mx1")
+        await eventually(reactor, lambda: relay.hears)
+        self.shared.end_listening()
+        await eventually(reactor, lambda: not relay.hears)
+        await eventually(reactor, lambda: relay.hears)
+        await relay.leave()
+        assert self.lines == []

@@ -11,11 +11,6 @@ from mta.queue.postgres.serial_session import SerialSession
 from tests.fakes.socket_reactor import SocketReactor
 from tests.queue.postgres.shared_queue import SharedQueue
 
-_END_OTHERS = """
-SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
-WHERE datname = current_database() AND query LIKE 'LISTEN%%' AND pid <> pg_backend_pid()
-"""
-
 
 class Relay:
     """The wake-ups of one relay."""
@@ -107,7 +102,7 @@ def test_it_wakes_peers_at_most_once_a_second(relay: Relay, peer: Relay):
 
 def test_a_lost_connection_is_made_anew(relay: Relay, shared: SharedQueue):
     relay.started()
-    shared.rows(_END_OTHERS)
+    shared.end_listening()
     while relay.reactor.readers:
         relay.reactor.read()
     assert not relay.wakeups.works
