@@ -93,8 +93,7 @@ class RelayParts:
     figures: RelayFigures | None
     #: The relay as an operator asks and orders it.
     state: OwnState
-    #: Has the delivery look for due mail.
-    wake: Callable[[], object]
+    delivery: DeliveryService
     #: Has the intake refuse mail, or take it again.
     set_away: Callable[[bool], object]
 
@@ -155,9 +154,8 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
     state = _own_state(context, queue, delivery, tokens)
     if context.alone:
         services.append(_admin_socket(context, state))
-    return RelayParts(
-        factory, services, reloads, partial(_close, rates, events), figures, state, delivery.wake, intake.set_away
-    )
+    closing = partial(_close, rates, events)
+    return RelayParts(factory, services, reloads, closing, figures, state, delivery, intake.set_away)
 
 
 async def _close(rates: OwnRates, events: "EventStream | None") -> None:

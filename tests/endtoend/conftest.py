@@ -10,6 +10,7 @@ import pytest
 from harness.dns_process import Dns
 from harness.waiting import until
 from tests.endtoend.world import World
+from tests.queue.postgres.cluster import shared_cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,6 +49,15 @@ def dns(dns_process: Dns) -> Dns:
     dns_process.mail_host("example.test")
     dns_process.mail_host("sender.test")
     return dns_process
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Return the URL of a new database, in which relays share a queue. Skips without PostgreSQL."""
+    server = shared_cluster()
+    name = server.database()
+    yield server.url(name)
+    server.drop(name)
 
 
 @pytest.fixture

@@ -73,12 +73,14 @@ class RelaysQueue(PostgresQueue):
 class RelaysService(Service):
     """Shows the others that this relay lives, learns which destinations are down, and wakes the delivery."""
 
-    def __init__(self, membership: Membership, board: DestinationBoard, reactor: Any) -> None:
-        self._membership = membership
+    def __init__(self, queue: RelaysQueue, board: DestinationBoard, reactor: Any) -> None:
+        self._queue = queue
+        self._membership = queue.membership
         self._board = board
         self._reactor = reactor
         self._wake: Callable[[], object] = _do_nothing
         self._tell_away: Callable[[bool], object] = _ignore
+        self._drop: Callable[[], object] = _do_nothing
 
     def when_due(self, wake: Callable[[], object]) -> None:
         """Set the callable that has the delivery look for mail that another relay made due."""
@@ -88,12 +90,22 @@ class RelaysService(Service):
         """Set the callable that is told when the database gives no answer, and when it does again."""
         self._tell_away = tell
 
+    def when_buried(self, drop: Callable[[], object]) -> None:
+        """Set the callable that has the delivery drop all claims, because other relays have them."""
+        self._drop = drop
+
+    def buried(self) -> None:
+        """Forget all claims, because other relays have them."""
+        self._queue.lose_claims()
+        self._drop()
+
     def away(self, away: bool) -> None:  # noqa: FBT001  the only argument of a listener
         """Tell whether the database gives no answer."""
         self._tell_away(away)
 
-    def woken(self) -> None:
-        """Have the delivery look for due mail."""
+    def woken(self, long_due: bool) -> None:  # noqa: FBT001  the only argument of a listener
+        """Have the delivery look for due mail, which may have been due for long."""
+        self._queue.woken(long_due)
         self._wake()
 
     def startService(self) -> None:
@@ -107,6 +119,8 @@ class RelaysService(Service):
         super().stopService()
         self._wake = _do_nothing
         self._board.stop()
+        self._queue.hurry()
+        self._membership.hurry()
         self._reactor.callLater(_GIVEN_BACK, self._membership.wake_peers)
 
 
@@ -121,18 +135,12 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
     def wall_clock() -> float:
         return time.time() + membership.offset
 
-    def woken(long_due: bool) -> None:
-        queue.woken(long_due)
-        service.woken()
-
-    def buried() -> None:
-        queue.lose_claims()
-
-    def away(is_away: bool) -> None:  # noqa: FBT001  the only argument of a listener
-        service.away(is_away)
-
     listeners = MembershipListeners(
-        buried=buried, woken=woken, notice=event_log.notice, trouble=event_log.trouble, away=away
+        buried=lambda: service.buried(),  # noqa: PLW0108  the service is made of the membership
+        woken=lambda long_due: service.woken(long_due),  # noqa: PLW0108
+        notice=event_log.notice,
+        trouble=event_log.trouble,
+        away=lambda away: service.away(away),  # noqa: PLW0108
     )
     membership = Membership(
         node,
@@ -155,7 +163,7 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
     )
     queue.membership = membership
     windows, board = _windows(context, membership, wall_clock)
-    service = RelaysService(membership, board, clock)
+    service = RelaysService(queue, board, clock)
     return OpenedQueue(
         queue,
         NodeIds(lambda: membership.node),
@@ -165,6 +173,7 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
         has_turn=membership.has_turn,
         when_due=service.when_due,
         when_away=service.when_away,
+        when_buried=service.when_buried,
     )
 
 

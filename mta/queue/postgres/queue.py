@@ -297,6 +297,11 @@ class PostgresQueue(OperatorsQueue):
             work = partial(claims.release_strays, kept=kept, now=now, before=now - STRAY_AGE)
             self._claiming.work(work).addErrback(_ignore)
 
+    def hurry(self) -> None:
+        """Do not wait long for a database that does not answer, because the relay stops."""
+        for lanes in (self._lanes, self._claiming):
+            lanes.hurry()
+
     async def _close(self) -> None:
         await self._large.close()
         await self._claiming.close()

@@ -29,6 +29,8 @@ SILENCE = 10.0
 #: Seconds for which a client is kept waiting for a database that does not answer. It waits ten minutes by RFC 5321
 #: section 4.5.3.2.6.
 PATIENCE = 60.0
+#: Seconds for which a relay that stops waits for the database.
+STOP_PATIENCE = 5.0
 #: Seconds between two offers of a batch, except for the first two.
 PAUSE = 0.5
 
@@ -69,6 +71,8 @@ class Lanes:
         self.unknown_outcomes = 0
         self._refusal: QueueError | None = None
         self._closing = False
+        # When no offer is repeated any more.
+        self._last_offer = math.inf
         self._closed: list[Deferred[None]] = []
 
     @property
@@ -113,6 +117,10 @@ class Lanes:
     def give_up_late(self) -> None:
         """Fail the operations whose deadline is over. Call it every second."""
         self._give_up(self._seconds())
+
+    def hurry(self) -> None:
+        """Fail operations that the database does not answer within STOP_PATIENCE, because the relay stops."""
+        self._last_offer = self._seconds() + STOP_PATIENCE
 
     def refuse_new(self) -> None:
         """Refuse further operations with QueueError."""
@@ -205,7 +213,7 @@ class Lanes:
                     again = True
                     self.unknown_outcomes += 1
                 self._in_trouble[lane] = error
-                if self._call_later is None or self._closing:
+                if self._call_later is None or self._closing or self._seconds() >= self._last_offer:
                     raise
                 # After a lost connection a new one can often be made at once.
                 if lost or isinstance(error, DatabaseAway):

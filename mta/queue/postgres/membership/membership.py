@@ -99,7 +99,7 @@ class Membership:
         self._beats = Beats()
         self._database_clock = DatabaseClock()
         self._away = False
-        self._left = False
+        self._left = self._hurried = False
         # Callers that wait for the next node; None while the relay has one.
         self._waiting: list[Deferred[None]] | None = None
 
@@ -155,6 +155,10 @@ class Membership:
         self._waiting.append(waiter)
         return waiter
 
+    def hurry(self) -> None:
+        """Do not wait for another node, because the relay stops."""
+        self._hurried = True
+
     def leave(self) -> "Deferred[None]":
         """Give everything back that the node has, tell the other relays, and stop. Never fails."""
         return Deferred.fromCoroutine(self._leave())
@@ -162,9 +166,7 @@ class Membership:
     async def _leave(self) -> None:
         self._left = True
         self._timers.stop()
-        for waiter in self._waiting or ():
-            waiter.errback(QueueError("the relay is stopping"))
-        self._waiting = None
+        self._let_waiting_go()
         try:
             await self.session.do(self._give_back)
         except QueueError as error:
@@ -175,6 +177,11 @@ class Membership:
         await self._wakeups.stop()
         await self._tasks.stop()
         await self.session.close()
+
+    def _let_waiting_go(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        for waiter in waiting or ():
+            waiter.errback(QueueError("the relay is stopping"))
 
     def _give_back(self, session: DatabaseSession) -> None:
         bury_own(session, self.node.id)
@@ -240,7 +247,10 @@ class Membership:
 
     def _not_joined(self, failure: Failure) -> None:
         failure.trap(QueueError)
-        self._timers.later(RETRY, self._try_to_join)
+        if self._hurried:
+            self._let_waiting_go()
+        else:
+            self._timers.later(RETRY, self._try_to_join)
 
     # --- Chores
 
