@@ -174,7 +174,7 @@ class PostgresQueue(OperatorsQueue):
 
         envelopes = deferral_filter.with_envelopes
         look = partial(claims.due_messages, start=self._start, now=now, with_envelopes=envelopes)
-        return self._claiming.work(look).addCallback(select_and_claim)
+        return self._claiming.read(look).addCallback(select_and_claim)
 
     def _claimed(self, claimed: list[DoubtfulClaim]) -> "list[Claim] | Deferred[list[Claim]]":
         for claim, doubtful in claimed:
@@ -260,7 +260,7 @@ class PostgresQueue(OperatorsQueue):
 
     def next_due(self) -> "Deferred[float | None]":
         """Return when the next unheld message is due."""
-        return self._claiming.work(partial(claims.next_due, start=self._start, now=self._wall_clock()))
+        return self._claiming.read(partial(claims.next_due, start=self._start, now=self._wall_clock()))
 
     def space(self) -> "Deferred[Space]":
         """Return the room for bodies that arrive; the database has its own."""

@@ -66,6 +66,9 @@ class BatchResult:
     again: bool
 
 
+NOTHING_DONE = BatchResult(frozenset(), frozenset(), frozenset(), frozenset(), again=False)
+
+
 @dataclass(slots=True)
 class MailBatch:
     """Gathers the parts of one statement."""
@@ -78,6 +81,11 @@ class MailBatch:
     marks: list[tuple[int, int]] = field(default_factory=list)
     #: The text of all marks of the lane, or None if it stays as it is.
     sending: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no part."""
+        return not (self.messages or self.ends or self.marks) and self.sending is None
 
     def add(self, mail: NewMail, now: float, until: float | None, due: float) -> None:
         """Add a message that is claimed `until` then, or due at `due` if `until` is None.

@@ -104,6 +104,10 @@ class Lanes:
         """Run work in a transaction; fires with its result when that is durable, or fails with a QueueError."""
         return self.submit(WorkOperation(work, urgent=urgent))
 
+    def read(self, work: Callable[[QueueChange], T]) -> "Deferred[T]":
+        """Run work that changes nothing, as `work` does but without a commit unless other operations come with it."""
+        return self.submit(WorkOperation(work, urgent=True, reads=True))
+
     def unmark(self, number: int, indexes: Collection[int] | None = None) -> None:
         """Remove the marks of these recipients of a message, or all of it, with the next batch."""
         for lane in self.lanes:

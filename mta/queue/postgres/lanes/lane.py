@@ -5,7 +5,7 @@ from typing import Any
 
 from mta.queue.postgres.change import LaneCounts, LaneFence, QueueChange
 from mta.queue.postgres.errors import Conflict, DatabaseAway, Fenced, LockTimeout
-from mta.queue.postgres.lanes.batch import SQL, BatchResult, MailBatch
+from mta.queue.postgres.lanes.batch import NOTHING_DONE, SQL, BatchResult, MailBatch
 from mta.queue.postgres.lanes.operations import WorkOperation
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.sql.marks import InFlightMarks
@@ -81,6 +81,7 @@ class Lane:
     ) -> BatchResult:
         """Carry out a batch and works in one transaction, in the name of a node; set the results of the works.
 
+        Works that only read need none, and no commit, which would wait for the disk and for a standby.
         The outcome is unknown after OutcomeUnknown; then the same batch may be offered `again`. Raises Fenced too, and
         as `DatabaseSession.rows` does.
         """
@@ -99,6 +100,10 @@ class Lane:
                 raise Fenced("the other relays took this one for dead and have its mail")
         if not works and not again:
             return batch.execute(self.session, fence, again=False)
+        if works and batch.is_empty and all(operation.reads for operation in works):
+            for operation in works:
+                operation.result = operation.work(QueueChange(self.session, node, again, fence=fence))
+            return NOTHING_DONE
         with self.session.transaction():
             result = batch.execute(self.session, fence, again=again)
             change = QueueChange(self.session, node, again, fence=fence)

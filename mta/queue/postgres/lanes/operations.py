@@ -117,9 +117,11 @@ class WorkOperation(Generic[T]):
 
     deadline: float | None = None
 
-    def __init__(self, work: Callable[[QueueChange], T], *, urgent: bool) -> None:
+    def __init__(self, work: Callable[[QueueChange], T], *, urgent: bool, reads: bool = False) -> None:
+        """`reads` tells that the work changes nothing, so that it needs no transaction."""
         self.alone = False
         self.urgent = urgent
+        self.reads = reads
         self.done: Deferred[T] = Deferred()
         self.work = work
         #: Set by the lane.

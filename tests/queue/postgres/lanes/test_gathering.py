@@ -40,6 +40,25 @@ class AnswerTests(LaneCase):
         self.assertEqual((row["accepted"], row["delivered"]), (6, 6))
         self.assertEqual(self.waiting(), [])
 
+    def test_works_that_only_read_commit_nothing(self):
+        self.claimed()
+        before = self.versions()
+        read = self.lanes.read(lambda change: change.rows("SELECT count(*) FROM message")[0][0])
+        self.assertEqual(self.successResultOf(read), 1)
+        self.assertEqual(self.versions(), before)
+        self.successResultOf(self.lanes.work(lambda change: change.rows("SELECT count(*) FROM message")))
+        self.assertNotEqual(self.versions(), before)
+
+    def versions(self):
+        """Return the transactions that wrote the rows of the lanes."""
+        return self.tables.look.execute("SELECT xmin::text FROM lane ORDER BY node, n").fetchall()
+
+    def test_a_work_that_only_reads_is_repeated_after_a_lost_connection(self):
+        self.claimed()
+        self.cut()
+        read = self.lanes.read(lambda change: change.rows("SELECT count(*) FROM message")[0][0])
+        self.assertEqual(self.successResultOf(read), 1)
+
     def test_a_message_that_is_there_already_fails_alone(self):
         known, other = mail(), mail()
         self.claim_of(known)
