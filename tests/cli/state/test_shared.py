@@ -1,6 +1,7 @@
 """The commands on a machine with QUEUE_URL and without a relay."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
@@ -59,6 +60,24 @@ class SharedStateTests(SynchronousTestCase):
         self.told("remove", to_id(2))
         self.assertEqual([row["id"] for row in self.tables.rows("message")], [1])
         self.assertEqual([row["id"] for row in self.tables.rows("history")], [2])
+
+    def test_a_message_is_imported_as_it_was_exported(self) -> None:
+        self.tables.add(1, A)
+        file = Path(self.mktemp())
+        file.write_bytes(self.run_command("export", to_id(1)).stdout_bytes)
+        (id,) = self.told("import", str(file)).split()[:1]
+        found = self.json("show", id)
+        self.assertEqual([each["address"] for each in found["recipients"]], [A])
+        self.assertIn("Subject: hi", self.told("cat", id))
+        self.assertEqual(self.json("summary")["messages"], 2)
+
+    def test_a_message_is_returned_to_its_sender(self) -> None:
+        self.tables.add(1, A)
+        done = self.run_command("bounce", to_id(1), "--yes")
+        self.assertEqual(done.exit_code, 0, done.output)
+        self.assertEqual([row["id"] for row in self.tables.rows("history")], [1])
+        (report,) = self.json("list")
+        self.assertEqual([each["address"] for each in report["recipients"]], ["alice@example.org"])
 
     def test_the_relays_are_listed(self) -> None:
         self.assertEqual(self.told("nodes"), "No relay shares this queue at present.\n")

@@ -34,7 +34,7 @@ class Place:
     def open(self, worker: int) -> SqliteQueue:
         return open_queue(worker_home(self.directory, worker), run=run_inline, now=self.now)
 
-    def new_maker(self) -> DigestMaker:
+    def new_maker(self, *, shared: bool = False) -> DigestMaker:
         return DigestMaker(
             self.queue,
             self.directory,
@@ -46,6 +46,7 @@ class Place:
             event_log=EventLog(self.lines.append, lambda: self.now),
             added=self.note_added,
             wall_clock=lambda: self.now,
+            shared=shared,
         )
 
     def note_added(self) -> None:
@@ -153,3 +154,15 @@ def test_the_next_look_comes_in_time(tmp_path):
     assert place.look() == LOOK_INTERVAL
     place.now = SIX - 100
     assert place.look() == 101
+
+
+def test_relays_that_share_a_queue_make_one_digest_together(tmp_path):
+    place = Place(tmp_path)
+    place.finish(NEVER, TOOK)
+    place.now = SIX + 60
+    makers = [place.new_maker(shared=True) for _ in range(3)]
+    for maker in makers:
+        maker.look()
+    assert len(place.digests()) == 1
+    assert place.added == 1
+    assert place.lines[-1].count("the digest for POSTMASTER is message") == 1
