@@ -1,4 +1,4 @@
-"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B22."""
+"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B23."""
 
 from bench.row import Row
 from bench.rows import (
@@ -17,6 +17,7 @@ from bench.rows import (
     mailing_list,
     many_sessions,
     new_connections,
+    on_postgres,
     operator_view,
     rules,
     starttls,
@@ -44,4 +45,5 @@ ROWS: tuple[Row, ...] = (
     login_rate.ROW,
     rules.ROW,
     *operator_view.ROWS,
+    on_postgres.ROW,
 )
