@@ -24,6 +24,10 @@ class SerialSession:
         """Run work on the session once all earlier work has ended. Fails with its error."""
         return self._lock.run(self._run, partial(work, self._session))
 
+    def cut(self) -> None:
+        """End the connection, so that work that waits for the database fails."""
+        self._session.cut()
+
     def close(self) -> "Deferred[None]":
         """Close the connection after all earlier work; later work makes a new one."""
         return self.do(DatabaseSession.close)

@@ -5,6 +5,8 @@ synchronous replication" is a warning after which the statement succeeds althoug
 which an error or a warning was seen is closed, because its prepared statements and settings may be gone.
 """
 
+import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -120,6 +122,14 @@ class DatabaseSession:
         if self._connection is not None:
             with suppress(QueueError):
                 self.rows("ROLLBACK")
+
+    def cut(self) -> None:
+        """End the connection, so that a statement that waits for its answer fails. May be called in any thread."""
+        connection = self._connection
+        if connection is not None:
+            # psycopg must notice it in the thread that waits, which then closes the connection.
+            with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as copy:
+                copy.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection, which ends a transaction; the next statement makes a new one."""

@@ -125,6 +125,15 @@ class Lanes:
     def hurry(self) -> None:
         """Fail operations that the database does not answer within STOP_PATIENCE, because the relay stops."""
         self._last_offer = self._seconds() + STOP_PATIENCE
+        self._cut_silent()
+
+    def _cut_silent(self) -> None:
+        """End connections on which no answer has come for STOP_PATIENCE, now and every second until all is closed."""
+        silent = self._seconds() - STOP_PATIENCE
+        for lane in [lane for lane, offered_at in self._offered_at.items() if offered_at <= silent]:
+            lane.session.cut()
+        if self._call_later is not None and (self._offered or not self._closing):
+            self._call_later(1.0, self._cut_silent)
 
     def refuse_new(self) -> None:
         """Refuse further operations with QueueError."""

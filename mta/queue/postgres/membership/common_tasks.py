@@ -67,6 +67,10 @@ class CommonTasks:
         for chore in self._chores:
             self._start(f"{chore.name} of the shared queue", self._do(chore))
 
+    def cut(self) -> None:
+        """Have the tasks that run fail, because the relay stops."""
+        self._session.cut()
+
     def stop(self) -> "Deferred[None]":
         """Close the connection after the tasks that run."""
         return self._session.close()

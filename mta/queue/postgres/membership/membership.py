@@ -25,6 +25,8 @@ from mta.queue.postgres.membership.wakeups import Wakeups
 from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 
+#: Seconds for which a relay that leaves waits for the database.
+LEAVE_PATIENCE = 5.0
 _log = Logger()
 
 _BURIED = (
@@ -167,6 +169,7 @@ class Membership:
         self._left = True
         self._timers.stop()
         self._let_waiting_go()
+        cutting = self._clock.callLater(LEAVE_PATIENCE, self._cut)
         try:
             await self.session.do(self._give_back)
         except QueueError as error:
@@ -177,6 +180,13 @@ class Membership:
         await self._wakeups.stop()
         await self._tasks.stop()
         await self.session.close()
+        if cutting.active():
+            cutting.cancel()
+
+    def _cut(self) -> None:
+        """End the connections, because the database does not answer."""
+        self._tasks.cut()
+        self.session.cut()
 
     def _let_waiting_go(self) -> None:
         waiting, self._waiting = self._waiting, None
