@@ -162,6 +162,9 @@ class DestinationBoard:
     def _decided(self, answer: tuple[bool, DestinationRow | None], name: str) -> None:
         taken, row = answer
         if taken:
+            if row is not None:
+                # It may have failed since the last look; the answer to the probe is later than that failure.
+                self._known[name] = row
             self._listener.on_probe(name, PROBE)
         elif row is None or not row.down:
             self._known.pop(name, None)

@@ -117,6 +117,32 @@ def test_one_relay_tries_it_and_the_others_wait(relays: Relays):
     assert first.calls == [("probe", "example.com", PROBE)]
 
 
+def test_the_answer_to_a_probe_counts_although_the_prober_had_not_looked_since_the_last_failure(relays: Relays):
+    first, second, _ = relays.all
+    first.board.failed("example.com", TROUBLE)
+    second.look()
+    over = "UPDATE destination SET blocked_until = clock_timestamp()"
+    relays.shared.rows(over)
+    first.board.failed("example.com", TROUBLE)
+    relays.shared.rows(over)
+    second.board.ask_to_probe("example.com")
+    assert second.calls[-1] == ("probe", "example.com", PROBE)
+    second.board.answered("example.com")
+    first.look()
+    assert first.calls == [("up", "example.com")]
+    second.look()
+    assert second.calls == []
+
+
+def test_a_relay_may_repeat_its_own_probe(relays: Relays):
+    first = relays.all[0]
+    first.board.failed("example.com", TROUBLE)
+    relays.pass_time(FIRST)
+    for _ in range(2):
+        first.board.ask_to_probe("example.com")
+        assert first.calls[-1] == ("probe", "example.com", PROBE)
+
+
 def test_the_probe_of_a_relay_that_was_buried_is_not_waited_for(relays: Relays):
     first, second, _ = relays.all
     first.board.failed("example.com", TROUBLE)
