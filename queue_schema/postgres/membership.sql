@@ -7,7 +7,7 @@
 SELECT 1 FROM node WHERE id = 0 FOR UPDATE;
 
 -- name: oldest_compatible
-SELECT value FROM meta WHERE name = 'oldest_compatible';
+SELECT value, EXISTS (SELECT FROM meta WHERE name = 'moving_away') FROM meta WHERE name = 'oldest_compatible';
 
 -- name: tags
 SELECT (SELECT tag FROM node ORDER BY id DESC LIMIT 1), array(SELECT tag FROM node WHERE NOT buried);

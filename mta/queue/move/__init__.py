@@ -1,1 +1,1 @@
-"""The move of a queue from QUEUE_DIR to a database that several relays share."""
+"""The move of a queue from QUEUE_DIR to a database that several relays share, and back."""

@@ -63,6 +63,10 @@ class Moving:
         finally:
             queue.close()
 
+    def opened(self) -> SqliteQueue:
+        """Open the queue of QUEUE_DIR."""
+        return open_queue(self.directory, run=run_inline, now=NOW)
+
     def left(self) -> tuple[list[Entry], Summary]:
         """Return what an operator sees in QUEUE_DIR."""
         queue = open_queue(self.directory, run=run_inline, now=NOW)
@@ -85,7 +89,7 @@ def test_all_that_an_operator_sees_is_the_same_after_a_move(moving: Moving) -> N
 
 
 def test_the_bodies_come_along(moving: Moving) -> None:
-    before = moving.bodies(open_queue(moving.directory, run=run_inline, now=NOW))
+    before = moving.bodies(moving.opened())
     moving.move()
     assert moving.bodies(OperatorsQueue(moving.server, run_inline)) == before
     assert len({len(body or b"") for body in before.values()}) > 1

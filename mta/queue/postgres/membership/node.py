@@ -35,8 +35,10 @@ def join(session: DatabaseSession, name: str, program: str, schema_known: int, l
     """
     with session.transaction():
         session.rows(SQL.lock_starts)
-        ((oldest,),) = session.rows(SQL.oldest_compatible)
+        ((oldest, moves),) = session.rows(SQL.oldest_compatible)
         refuse_newer(oldest, schema_known)
+        if moves:
+            raise QueueError("the queue in the database is being moved to a QUEUE_DIR: finish `smtprelay queue move`")
         ((newest, taken),) = session.rows(SQL.tags)
         tag = next_tag(newest, taken)
         known = {"name": name, "program": program, "schema_known": schema_known, "tag": tag, "lease": LEASE}
