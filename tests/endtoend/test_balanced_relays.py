@@ -99,6 +99,8 @@ def test_all_accepted_mail_arrives_though_a_relay_is_killed(world: World, tmp_pa
     assert set(accepting) == {"127.0.0.1"}, "the PROXY header names the client"
     listed = relays[1].tool("queue", "nodes")
     assert (listed.returncode, "two" in listed.stdout, "three" in listed.stdout) == (0, True, True)
+    ((connections,),) = server.execute(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'")
+    assert 0 < connections <= 2 * 10, "docs/postgres.md tells how many a relay has at the most"
     for relay in relays[1:]:
         assert relay.stop() == 0
     server.drop(database)

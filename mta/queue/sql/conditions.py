@@ -134,8 +134,17 @@ def exact_domain(wanted: Conditions) -> str | None:
     """Return the domain of the recipient if the conditions name it without a `*`."""
     if "@" not in wanted.recipient:
         return None
-    domain = wanted.recipient.rpartition("@")[2]
-    return None if "*" in domain else domain.translate(LOWER)
+    return _as_stored(wanted.recipient.rpartition("@")[2])
+
+
+def whole_domain(wanted: Conditions) -> str | None:
+    """Return the domain of a recipient if the conditions name it without a `*`."""
+    return _as_stored(wanted.domain) if wanted.domain else None
+
+
+def _as_stored(domain: str) -> str | None:
+    """Return a domain as addresses have it, in lower case but for `IPv6:`; None if it is a pattern."""
+    return None if "*" in domain else domain.translate(LOWER).replace("[ipv6:", "[IPv6:", 1)
 
 
 def only_waiting(wanted: Conditions, *, finished: bool) -> bool:

@@ -116,6 +116,17 @@ class SearchContract(QueueCase):
         for conditions in pairs[:: choose(5, 1)]:
             self.check(everything, conditions)
 
+    def test_a_domain_that_is_an_address_is_found_in_either_case(self):
+        new = self.added("bob@[IPv6:2001:db8::a]", "bob@[192.0.2.9]")
+        for conditions in (
+            Conditions(recipient="bob@[ipv6:2001:DB8::a]"),
+            Conditions(domain="[IPV6:2001:db8::a]"),
+            Conditions(domain="[ipv6:*"),
+            Conditions(recipient="*@[192.0.2.9]"),
+        ):
+            self.assertEqual(self.now(self.queue.select(conditions)), [new.id], conditions)
+            self.assertEqual(self.now(self.queue.count(conditions, finished=True)), 1)
+
     def test_ids_may_be_abbreviated(self):
         everything = self.fill()
         for length in range(1, 14):

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
 
 from mta.blocking import run_inline
 from mta.queue.postgres.membership.node import join
@@ -10,6 +13,16 @@ from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import read_server
 from tests.fakes.fixed_nodes import FixedNodes
 
+T = TypeVar("T")
+
+
+class HearingQueue(PostgresQueue):
+    """Hears of an order at once, as a relay does by a notification."""
+
+    def _wake_relays(self, result: T) -> "Deferred[T]":
+        self.woken(True)
+        return super()._wake_relays(result)
+
 
 def open_alone(url: str, directory: Path, wall_clock: Callable[[], float]) -> PostgresQueue:
     """Return the queue in a database with tables. All of its requests are done at once."""
@@ -17,6 +30,6 @@ def open_alone(url: str, directory: Path, wall_clock: Callable[[], float]) -> Po
     session = DatabaseSession(server.connection_parameters())
     node = join(session, "one", "0.2.0", 1, LANES)
     session.close()
-    return PostgresQueue(
+    return HearingQueue(
         server, FixedNodes(node), run=run_inline, seconds=lambda: 0.0, wall_clock=wall_clock, directory=directory
     )

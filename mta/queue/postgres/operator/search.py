@@ -9,7 +9,7 @@ from mta.queue.entries import Query
 from mta.queue.ids import known_numbers
 from mta.queue.postgres.session import DatabaseSession, Row
 from mta.queue.search.conditions import Conditions, State
-from mta.queue.sql.conditions import SearchTables, Value, Where, exact_domain, only_waiting
+from mta.queue.sql.conditions import SearchTables, Value, Where, exact_domain, only_waiting, whole_domain
 
 # Under the collation "C" only ASCII letters have two cases, whatever the locale of the database is.
 _LIKE = 'lower({} COLLATE "C") LIKE lower(? COLLATE "C")'
@@ -81,9 +81,10 @@ def _tables(wanted: Conditions, *, finished: bool) -> Iterator[tuple[str, Where]
         where.add("m.failed")
     if wanted.states == (State.REMOVED,):
         where.add("""m.recipients @> '[{"status": "removed"}]'""")
-    if (domain := exact_domain(wanted)) is not None:
-        # A quarter of the time of a look at each recipient.
-        where.add("m.recipients @> ?::jsonb", json.dumps([{"domain": domain}]))
+    for domain in (exact_domain(wanted), whole_domain(wanted)):
+        if domain is not None:
+            # A quarter of the time of a look at each recipient.
+            where.add("m.recipients @> ?::jsonb", json.dumps([{"domain": domain}]))
     where.add_conditions(wanted)
     yield "history", where
 
