@@ -1,4 +1,7 @@
-"""A relay that is lost, frozen or stopped: those that share its queue go on with its mail."""
+"""A relay that is lost or stopped: those that share its queue go on with its mail.
+
+In each test the database is asked for first, so that it outlives the relays.
+"""
 
 import os
 import signal
@@ -15,8 +18,6 @@ from tests.endtoend.shared_relays import SharedRelays, copies, submit, tokens
 from tests.endtoend.world import World
 from tests.length import choose
 from tests.queue.postgres.cluster import shared_cluster
-
-# In each test the database is asked for first, so that it outlives the relays.
 
 
 def possible_duplicates(*relays) -> int:

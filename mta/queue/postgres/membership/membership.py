@@ -102,6 +102,8 @@ class Membership:
         self._database_clock = DatabaseClock()
         self._away = False
         self._left = self._hurried = False
+        # The last line about a failure to join.
+        self._told = ""
         # Callers that wait for the next node; None while the relay has one.
         self._waiting: list[Deferred[None]] | None = None
 
@@ -249,6 +251,7 @@ class Membership:
 
     def _joined(self, node: Node) -> None:
         self.node = node
+        self._told = ""
         waiting, self._waiting = self._waiting, None
         self._listeners.notice(f"this relay goes on as node {node.id} of the shared queue")
         for waiter in waiting or ():
@@ -257,6 +260,10 @@ class Membership:
 
     def _not_joined(self, failure: Failure) -> None:
         failure.trap(QueueError)
+        text = f"this relay cannot go on as a new node yet: {failure.getErrorMessage()}; trying again"
+        if text != self._told:
+            self._told = text
+            self._listeners.trouble(text)
         if self._hurried:
             self._let_waiting_go()
         else:

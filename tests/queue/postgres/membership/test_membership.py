@@ -107,6 +107,18 @@ def test_all_who_find_the_same_node_fenced_wait_for_the_same_new_one(shared: Sha
     assert relay.calls.count(("buried", first)) == 1
 
 
+def test_an_old_relay_that_was_frozen_does_not_go_on_with_tables_that_newer_ones_have_changed(
+    shared: SharedQueue, relay: Relay
+):
+    first = relay.membership.node
+    bury_own(shared.session(), first.id)
+    shared.rows("UPDATE meta SET value = 9 WHERE name = 'oldest_compatible'")
+    relay.pass_time(2 * INTERVAL)
+    assert relay.membership.node == first
+    (told,) = relay.lines[1:]
+    assert "cannot go on as a new node yet: the shared queue was made by a newer smtprelay" in told
+
+
 def test_it_buries_a_dead_relay_once_its_own_signs_of_life_go_back_for_a_lease(shared: SharedQueue, relay: Relay):
     dead = shared.node("mx2")
     shared.let_lease_end(dead, 10)
