@@ -154,7 +154,8 @@ FOR UPDATE;
 -- Records verdicts, each for another recipient, and gives the claim back unless it is kept or no recipient waits. The
 -- result is one row: the message if the claim held, the earliest due time of its waiting recipients, the number of
 -- recipients that became final by result, and those with many attempts. The verdicts are a JSON object by recipient, in
--- which one of a thousand is found as fast as one of two; a join would compare each with each.
+-- which one of a thousand is found as fast as one of two; a join would compare each with each. A recipient that may have
+-- a copy from a buried node stays doubtful until an attempt got as far as its mark, which tells of it.
 
 -- name: settle
 WITH fenced AS MATERIALIZED (
@@ -200,7 +201,7 @@ given AS (
             SELECT jsonb_build_object(m.id, jsonb_agg(jsonb_build_array(i, i)))::text
             FROM jsonb_array_elements(m.doubt::jsonb -> m.id::text) AS range,
                  generate_series((range ->> 0)::integer, (range ->> 1)::integer) AS i
-            WHERE i <> ALL (%(idx)s::integer[])
+            WHERE i <> ALL (%(told)s::integer[])
             HAVING count(*) > 0) END
     FROM waiting
     WHERE m.id = (SELECT id FROM fenced) AND waiting.due IS NOT NULL

@@ -49,13 +49,19 @@ class InWork:
         held.marked = held.marked.union(indexes)
         return before
 
+    def marked(self, id: QueueId, token: int) -> frozenset[int]:
+        """Return the recipients that were marked under this claim."""
+        held = self._held.get(id)
+        return _NONE if held is None or held.token != token else held.marked
+
     def settle(self, id: QueueId, token: int, indexes: Collection[int]) -> None:
         """Note that these recipients have a verdict under this claim, which goes on."""
         held = self._held.get(id)
         if held is not None and held.token == token:
             held.partly_settled = True
+            # A recipient stays doubtful until a mark has told of it.
+            held.doubtful = held.doubtful.difference(held.marked.intersection(indexes))
             held.marked = held.marked.difference(indexes)
-            held.doubtful = held.doubtful.difference(indexes)
 
     def is_unsettled(self, id: QueueId, token: int) -> bool:
         """Whether this relay has this claim, and no recipient has a verdict under it."""

@@ -204,7 +204,9 @@ class PostgresQueue(OperatorsQueue):
         return done.addCallback(self._settled, settlement)
 
     def _settle_rows(self, settlement: Settlement) -> "Deferred[bool]":
-        settling = partial(self._lanes.work, partial(settle, settlement=settlement), urgent=False)
+        marked = self._in_work.marked(settlement.claim.id, settlement.claim.token)
+        work = partial(settle, settlement=settlement, marked=marked)
+        settling = partial(self._lanes.work, work, urgent=False)
         if not any(isinstance(report.body, FileBody) for report in settlement.reports):
             return settling()
         return Deferred.fromCoroutine(self._settle_with_large(settlement.reports, settling))

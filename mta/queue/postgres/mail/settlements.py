@@ -5,7 +5,7 @@ The usual one, a new attempt for the only recipient, is one statement.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from mta.queue.entries import FIRST_ATTEMPTS, LAST_ATTEMPTS, Status
@@ -19,9 +19,10 @@ from mta.queue.postgres.mail.statements import SQL
 from mta.queue.postgres.session import Values
 
 
-def settle(change: QueueChange, settlement: Settlement) -> bool:
+def settle(change: QueueChange, settlement: Settlement, *, marked: Collection[int] = ()) -> bool:
     """Carry out `Queue.settle` but for the marks of copies in flight; return whether the claim still held.
 
+    `marked` are the recipients that were marked under this claim: of these it is told that they may get a second copy.
     If it may have been done before (`change.again`), it is not done twice, and the result is as it was then. Raises
     QueueError as `QueueChange.rows` does, and if a report is in the queue already.
     """
@@ -33,7 +34,8 @@ def settle(change: QueueChange, settlement: Settlement) -> bool:
     rounds = list(_rounds(settlement.verdicts))
     for verdicts in rounds:
         keep = settlement.keep_claim or verdicts is not rounds[-1]
-        held, due = _record(change, settlement, fence, verdicts, keep=keep)
+        told = [verdict.index for verdict in verdicts if verdict.due is None or verdict.index in marked]
+        held, due = _record(change, settlement, fence, verdicts, told, keep=keep)
         if not held:
             return False
     add_all(change, settlement.reports, settlement.now)
@@ -65,11 +67,18 @@ def _rounds(verdicts: Sequence[Verdict]) -> Iterator[Sequence[Verdict]]:
 
 
 def _record(
-    change: QueueChange, settlement: Settlement, fence: dict[str, int], verdicts: Sequence[Verdict], *, keep: bool
+    change: QueueChange,
+    settlement: Settlement,
+    fence: dict[str, int],
+    verdicts: Sequence[Verdict],
+    told: Sequence[int],
+    *,
+    keep: bool,
 ) -> tuple[bool, float | None]:
     """Record verdicts and count them; return whether the claim held, and when the next recipient is due."""
     values: dict[str, Any] = {**fence, **_verdict_values(verdicts)}
     values |= {"now": settlement.now, "keep": keep, "not_before": settlement.not_before}
+    values["told"] = told
     values |= {"delay_reported": settlement.delay_reported, "many": FIRST_ATTEMPTS + LAST_ATTEMPTS}
     ((number, due, delivered, failed, removed, many, attempts),) = change.rows(SQL.settle, values)
     if number is None:

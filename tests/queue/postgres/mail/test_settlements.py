@@ -1,6 +1,6 @@
 """Settlements on PostgreSQL: the rows that they leave, their fence, and a second offer of the same one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import Thread
 from typing import Any
 
@@ -23,10 +23,17 @@ def made(when: float = NOW) -> AttemptRecord:
 
 
 class SettlementCase(MailCase):
-    def settle(self, claim: Claim, *verdicts: Verdict, change: QueueChange | None = None, **options: Any) -> bool:
+    def settle(
+        self,
+        claim: Claim,
+        *verdicts: Verdict,
+        change: QueueChange | None = None,
+        marked: Collection[int] = (),
+        **options: Any,
+    ) -> bool:
         change = change or self.change
         with change.session.transaction():
-            return settle(change, Settlement(claim, verdicts, NOW + 3, **options))
+            return settle(change, Settlement(claim, verdicts, NOW + 3, **options), marked=marked)
 
     def claim_of(self, *recipients: str, **columns: Any) -> Claim:
         self.tables.add(7, *recipients, **columns)
@@ -99,9 +106,10 @@ class SettlementTests(SettlementCase):
         self.settle(claim, *(Verdict(index, LATER, NOW + 9, way="mx") for index in (0, 1)))
         self.assertEqual(self.recipients("way"), [(None,), ("smarthost",)])
 
-    def test_a_verdict_ends_the_doubt_about_its_recipients(self):
+    def test_a_verdict_after_a_mark_ends_the_doubt_about_its_recipients(self):
         claim = self.claim_of(*(f"{name}@x.test" for name in "abcd"), doubt='{"7": [[0, 1], [3, 3]]}')
-        self.settle(claim, Verdict(1, LATER, NOW + 9), keep_claim=True)
+        verdicts = [Verdict(index, LATER, NOW + 9) for index in (1, 3)]
+        self.settle(claim, *verdicts, marked=[1], keep_claim=True)
         self.assertEqual(self.message(7)["doubt"], '{"7": [[0, 0], [3, 3]]}')
         self.settle(claim, Verdict(0, TOOK), Verdict(3, TOOK))
         self.assertIsNone(self.message(7)["doubt"])

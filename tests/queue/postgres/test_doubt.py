@@ -1,0 +1,61 @@
+"""A copy that a dead relay may have sent is told of when another one is about to be sent, however late."""
+
+from pathlib import Path
+
+import pytest
+
+from mta.queue.interface import Settlement, Verdict
+from mta.queue.postgres.membership.burial import bury
+from mta.queue.postgres.queue import PostgresQueue
+from mta.queue.postgres.session import DatabaseSession
+from mta.queue.postgres.url import read_server
+from tests.queue.messages import LATER, LEASE, NOW, mail
+from tests.queue.postgres.alone import open_alone
+from tests.queue.postgres.cluster import shared_cluster
+from tests.queue.postgres.nodes import create_schema
+from tests.queue.postgres.rows import end_lives
+from tests.queue.postgres.test_crash import now
+
+TIMES = 9_000_000_000.0
+
+
+@pytest.fixture
+def peer(database_url: str, tmp_path: Path) -> PostgresQueue:
+    """Return a queue in which a message for two waits, of which a dead relay had marked the first recipient."""
+    create_schema(database_url)
+    dead, peer = (open_alone(database_url, tmp_path, lambda: NOW) for _ in range(2))
+    claim = now(dead.add(mail("a@one.test", "b@two.test"), NOW, LEASE))
+    now(dead.note_in_flight(claim.id, [0]))
+    session = DatabaseSession(read_server(database_url).connection_parameters())
+    end_lives(shared_cluster(), read_server(database_url).database, dead._node())
+    bury(session, dead._node(), by=peer._node())
+    session.close()
+    now(dead.close())
+    return peer
+
+
+def claimed(peer: PostgresQueue):
+    (claim,) = now(peer.claim(TIMES, 10, LEASE))
+    return claim
+
+
+def put_off(peer: PostgresQueue, claim, **options) -> None:
+    verdicts = [Verdict(0, LATER, TIMES), Verdict(1, LATER, TIMES)]
+    assert now(peer.settle(Settlement(claim, verdicts, NOW, **options)))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_it_is_told_after_attempts_that_sent_nothing(peer: PostgresQueue, keep: bool):
+    claim = claimed(peer)
+    put_off(peer, claim, keep_claim=keep)
+    claim = claim if keep else claimed(peer)
+    assert now(peer.note_in_flight(claim.id, [0, 1])) == {0}
+    now(peer.close())
+
+
+def test_it_is_told_once(peer: PostgresQueue):
+    claim = claimed(peer)
+    assert now(peer.note_in_flight(claim.id, [0, 1])) == {0}
+    put_off(peer, claim)
+    assert now(peer.note_in_flight(claimed(peer).id, [0, 1])) == frozenset()
+    now(peer.close())
