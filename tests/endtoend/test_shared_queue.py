@@ -134,25 +134,3 @@ def test_the_password_is_shown_nowhere(world: World) -> None:
     finally:
         server.drop(database)
         server.execute("DROP ROLE guarded")
-
-
-def refused(world: World, url: str) -> str:
-    """Return the last line of a relay that does not start with a database."""
-    told = world.stopped_relay(world.sink(), QUEUE_URL=url).start_and_fail(1)
-    assert "Traceback" not in told
-    return told.splitlines()[-1]
-
-
-def test_a_database_that_cannot_be_used_is_told_in_one_line(world: World, url: str) -> None:
-    assert "does not exist" in refused(world, url.replace("/relay_", "/no_such_"))
-    assert "no connection to the database" in refused(world, url.partition("port=")[0] + "port=1")
-    assert "server does not support SSL" in refused(world, f"{url}&sslmode=require")
-
-
-def test_a_database_that_takes_no_changes_is_told_in_one_line(world: World, url: str) -> None:
-    name = url.partition("?")[0].rpartition("/")[2]
-    shared_cluster().execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    try:
-        assert "session is read-only" in refused(world, url)
-    finally:
-        shared_cluster().execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")

@@ -54,11 +54,14 @@ def test_a_server_without_tls(world: World, server: Cluster, database: str) -> N
     assert "server does not support SSL, but SSL was required" in line
 
 
-def test_only_a_server_that_takes_no_changes(world: World) -> None:
-    with Cluster() as primary, Cluster("copy", copy_of=primary) as standby:
-        name = primary.database()
-        primary.wait_for_standby(standby)
-        assert "read-only" in refusal(world, standby.url(name))
+def test_a_server_that_is_away(world: World, server: Cluster, database: str) -> None:
+    url = server.url(database).partition("port=")[0] + "port=1"
+    assert "no connection to the database: 127.0.0.1 port 1: Connection refused" in refusal(world, url)
+
+
+def test_a_database_that_takes_no_changes(world: World, server: Cluster, database: str) -> None:
+    server.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    assert "session is read-only: name the server that takes changes" in refusal(world, server.url(database))
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
