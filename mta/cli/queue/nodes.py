@@ -44,6 +44,7 @@ def _found(environ: Mapping[str, str]) -> "list[NodeState]":
 
     queue = OperatorsQueue(shared_server(environ), run_inline)
     try:
+        result(queue.check())
         return result(queue.nodes())
     finally:
         result(queue.close())

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from mta.blocking import run_inline
+from mta.cli.results import result
 from mta.cli.state.stopped import QueueState
 from mta.config.readers.shared_queue import SharedQueue, read_shared_queue
 from mta.config.setting import MASK, SettingsError, SettingsReader
@@ -20,8 +21,10 @@ class SharedState(QueueState):
     told = "smtprelay: the order is done in the shared queue, and no log has it"
 
     def __init__(self, server: Server, mailname: Callable[[], str], wall_clock: Callable[[], float] = time.time):
-        """`mailname` returns the name of the relay in reports. The database is asked with the first question."""
-        super().__init__(OperatorsQueue(server, run_inline), str(server), mailname, wall_clock)
+        """`mailname` returns the name of the relay in reports. Raises QueueError if the database has no such queue."""
+        queue = OperatorsQueue(server, run_inline)
+        result(queue.check())
+        super().__init__(queue, str(server), mailname, wall_clock)
 
 
 def shared_server(environ: Mapping[str, str]) -> Server:

@@ -22,8 +22,10 @@ from mta.queue.failures import Failures
 from mta.queue.ids import IdSource
 from mta.queue.interface import Ledger, QueueError, QueueId
 from mta.queue.postgres.destinations.board import DestinationBoard
+from mta.queue.postgres.membership.common_tasks import Chore
 from mta.queue.postgres.membership.membership import Membership, MembershipListeners, NodeIdentity
 from mta.queue.postgres.membership.node import Node, join
+from mta.queue.postgres.opening.migration import contract
 from mta.queue.postgres.operators_queue import OperatorsQueue
 from mta.queue.postgres.queue import LANES, PostgresQueue
 from mta.queue.postgres.schema import SCHEMA_KNOWN, check_server, open_schema
@@ -34,6 +36,8 @@ T = TypeVar("T")
 
 #: The folder in a home for bodies that arrive or leave. None of them was promised to anybody.
 ARRIVING = "arriving"
+#: Seconds between two looks whether all relays are new enough for a change of the tables that old ones do not know.
+CONTRACT_INTERVAL = 60.0
 #: Seconds between two looks for clients that have waited too long.
 LOOK = 1.0
 # Seconds from the begin of a stop until the other relays are told of the mail that was given back meanwhile.
@@ -151,6 +155,7 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
         wall_clock=time.time,
         run=threads,
         listeners=listeners,
+        chores=(Chore("contract", CONTRACT_INTERVAL, contract),),
     )
     queue = RelaysQueue(
         shared.server,

@@ -25,6 +25,7 @@ from mta.queue.postgres.operator import orders, overview, reading
 from mta.queue.postgres.operator.bounce import bounce
 from mta.queue.postgres.operator.overview import NodeState
 from mta.queue.postgres.operator.search import count_messages
+from mta.queue.postgres.schema import open_schema
 from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import Server
@@ -45,6 +46,10 @@ class OperatorsQueue:
 
     def _ask(self, question: Callable[[DatabaseSession], T]) -> "Deferred[T]":
         return fail(QueueError("the queue is closed")) if self._closed else self._reading.do(question)
+
+    def check(self) -> "Deferred[None]":
+        """Check that the database has a queue that this program knows."""
+        return self._ask(partial(open_schema, create=False))
 
     def find(self, query: Query) -> "Deferred[list[Entry]]":
         """Return messages in the order that the query asks for."""

@@ -120,6 +120,12 @@ class SharedStateTests(SynchronousTestCase):
             self.assertEqual(lost.exit_code, 1)
             self.assertEqual(len(lost.stderr.splitlines()), 1)
 
+    def test_a_database_without_a_queue_is_told(self) -> None:
+        empty = database(self)
+        for words in (["list"], ["nodes"]):
+            done = self.run_command(*words, QUEUE_URL=empty)
+            self.assertIn("has no queue yet: start a relay with it first", done.stderr)
+
     def test_a_masked_password_is_told(self) -> None:
         done = self.run_command("list", QUEUE_URL="postgresql://relay:****@127.0.0.1:1/mail")
         (line,) = done.stderr.splitlines()
