@@ -295,7 +295,8 @@ class PostgresQueue(OperatorsQueue):
         if self._strays_looked_for + STRAYS_INTERVAL <= seconds < self._strays_until:
             self._strays_looked_for = seconds
             now = self._wall_clock()
-            kept = [to_number(id) for id in self._in_work]
+            # A message that its client may yet hear refused must not go to another relay.
+            kept = [*(to_number(id) for id in self._in_work), *self._lanes.unanswered_adds]
             work = partial(claims.release_strays, kept=kept, now=now, before=now - STRAY_AGE)
             self._claiming.work(work).addErrback(_ignore)
 

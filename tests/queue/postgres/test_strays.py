@@ -59,6 +59,11 @@ class StrayTests(SynchronousTestCase):
         self.assertEqual(free[-1], True)
         self.assertLess(self.seconds, 120)
 
+    def test_a_message_that_is_to_be_withdrawn_is_not_given_away(self):
+        self.queue._lanes.lanes[0].withdrawn.append(7)
+        self.lose_an_answer()
+        self.assertEqual([self.look(STRAYS_INTERVAL) for _ in range(4)], 4 * [False])
+
     def test_the_search_ends_when_no_more_can_be_found(self):
         self.lose_an_answer()
         for _ in range(10):

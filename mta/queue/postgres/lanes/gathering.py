@@ -85,6 +85,13 @@ class Lanes:
         return None
 
     @property
+    def unanswered_adds(self) -> list[int]:
+        """The row numbers of messages whose add has no known outcome yet, or that are to be withdrawn."""
+        offered = [each for operations in self._offered.values() for each in operations]
+        adds = [each.number for each in offered if isinstance(each, AddOperation)]
+        return [*adds, *(number for lane in self.lanes for number in lane.withdrawn)]
+
+    @property
     def deadline(self) -> float:
         """The time after which a client is not kept waiting, for an operation that is made now."""
         return self._seconds() + PATIENCE
