@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -24,12 +24,27 @@ class HearingQueue(PostgresQueue):
         return super()._wake_relays(result)
 
 
-def open_alone(url: str, directory: Path, wall_clock: Callable[[], float]) -> PostgresQueue:
-    """Return the queue in a database with tables. All of its requests are done at once."""
+def open_alone(
+    url: str,
+    directory: Path,
+    wall_clock: Callable[[], float],
+    seconds: Callable[[], float] = lambda: 0.0,
+    **options: Any,
+) -> PostgresQueue:
+    """Return the queue in a database with tables. All of its requests are done at once.
+
+    `options` are those of PostgresQueue.
+    """
     server = read_server(url)
     session = DatabaseSession(server.connection_parameters())
     node = join(session, "one", "0.2.0", 1, LANES)
     session.close()
     return HearingQueue(
-        server, FixedNodes(node), run=run_inline, seconds=lambda: 0.0, wall_clock=wall_clock, directory=directory
+        server,
+        FixedNodes(node),
+        run=run_inline,
+        seconds=seconds,
+        wall_clock=wall_clock,
+        directory=directory,
+        **options,
     )

@@ -1,22 +1,19 @@
 """Large bodies in a queue that two relays share, and the files in which they are while they arrive and leave."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.blocking import run_inline
 from mta.message.body import FileBody
 from mta.queue.interface import BodyLost, Claim, NewMail, QueueError, Settlement, Verdict
 from mta.queue.postgres.lanes.gathering import PATIENCE, PAUSE
-from mta.queue.postgres.membership.node import join
-from mta.queue.postgres.queue import LANES, PostgresQueue
-from mta.queue.postgres.session import DatabaseSession
-from mta.queue.postgres.url import read_server
-from tests.fakes.fixed_nodes import FixedNodes
+from mta.queue.postgres.queue import PostgresQueue
 from tests.queue.messages import LATER, LEASE, NEVER, NOW, TOOK, mail, octets, scratch
+from tests.queue.postgres.alone import open_alone
 from tests.queue.postgres.mail.case import cut_connections
 from tests.queue.postgres.tables import Tables
 
@@ -30,26 +27,15 @@ class LargeBodyCase(SynchronousTestCase):
     def setUp(self):
         self.tables = Tables(self, altered=self.altered)
         self.clock = Clock()
-        self.server = read_server(self.tables.url)
-        self.one, self.other = (self.relay(name) for name in ("one", "other"))
+        self.directories: dict[PostgresQueue, Path] = {}
+        self.one, self.other = self.relay(), self.relay()
 
-    def relay(self, name: str, **options: Any) -> PostgresQueue:
-        session = DatabaseSession(self.server.connection_parameters())
-        nodes = FixedNodes(join(session, name, "0.2.0", 1, LANES))
-        session.close()
+    def relay(self, **options: Any) -> PostgresQueue:
         directory = scratch(self)
         directory.mkdir()
-        queue = PostgresQueue(
-            self.server,
-            nodes,
-            run=run_inline,
-            seconds=self.clock.seconds,
-            wall_clock=lambda: NOW,
-            directory=directory,
-            **options,
-        )
+        queue = open_alone(self.tables.url, directory, lambda: NOW, self.clock.seconds, **options)
         self.addCleanup(lambda: self.now(queue.close()))
-        self.directories = {**getattr(self, "directories", {}), queue: directory}
+        self.directories[queue] = directory
         return queue
 
     def now(self, deferred: "Deferred[Any]") -> Any:
@@ -167,7 +153,7 @@ class PatienceTests(LargeBodyCase):
 
     def setUp(self):
         super().setUp()
-        self.patient = self.relay("patient", call_later=self.clock.callLater)
+        self.patient = self.relay(call_later=self.clock.callLater)
         cut_connections(self.tables)
         self.new = self.written(self.patient)
         self.adding = self.patient.add(self.new, NOW)

@@ -17,3 +17,10 @@ class PostgresQueueTests(QueueContract, SynchronousTestCase):
 
     def fill_disk(self) -> None:
         self.skipTest("the database has its own room")
+
+    def test_a_recipient_that_was_not_tried_is_claimed_again_at_once_though_it_is_due_for_long(self):
+        old, newer = self.added(), self.added(due=NOW + 90)
+        (claim,) = self.claims(NOW + 100, limit=1)
+        self.assertEqual([each.id for each in self.claims(NOW + 101)], [newer.id])
+        self.settled(claim, now=NOW + 102)
+        self.assertEqual([each.id for each in self.claims(NOW + 103)], [old.id])

@@ -2,14 +2,10 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mta.blocking import run_inline
 from mta.queue.interface import QueueError
-from mta.queue.postgres.membership.node import join
-from mta.queue.postgres.queue import LANES, STRAY_AGE, STRAYS_INTERVAL, PostgresQueue
-from mta.queue.postgres.session import DatabaseSession
-from mta.queue.postgres.url import read_server
-from tests.fakes.fixed_nodes import FixedNodes
+from mta.queue.postgres.queue import STRAY_AGE, STRAYS_INTERVAL
 from tests.queue.messages import LEASE, NOW, scratch
+from tests.queue.postgres.alone import open_alone
 from tests.queue.postgres.tables import Tables
 
 _END_CONNECTIONS = """
@@ -21,22 +17,14 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 class StrayTests(SynchronousTestCase):
     def setUp(self):
         self.tables = Tables(self)
-        server = read_server(self.tables.url)
-        session = DatabaseSession(server.connection_parameters())
-        node = join(session, "one", "0.2.0", 1, LANES)
-        session.close()
         self.seconds = 0.0
-        self.queue = PostgresQueue(
-            server,
-            FixedNodes(node),
-            run=run_inline,
-            seconds=lambda: self.seconds,
-            wall_clock=lambda: NOW + self.seconds,
-            directory=scratch(self),
+        self.queue = open_alone(
+            self.tables.url, scratch(self), lambda: NOW + self.seconds, seconds=lambda: self.seconds
         )
         self.addCleanup(lambda: self.successResultOf(self.queue.close()))
         # A claim whose answer was lost.
-        self.tables.add(7, node=node.id, token=1, due=NOW + LEASE, leased_since=NOW)
+        (node,) = self.tables.look.execute("SELECT max(id) AS id FROM node").fetchall()
+        self.tables.add(7, node=node["id"], token=1, due=NOW + LEASE, leased_since=NOW)
 
     def look(self, seconds: float) -> bool:
         """Look some seconds later; return whether the message is free."""
