@@ -51,6 +51,28 @@ def test_q2_a_machine_that_is_lost_costs_no_mail(url: str, world: World):
     assert relays.rows("SELECT count(*) FROM node WHERE buried AND name = 'mx1'") == [(1,)]
 
 
+def test_a_relay_whose_mail_was_taken_over_drops_all_that_it_has_not_begun(url: str, world: World):
+    mails = tokens("m", 60)
+    hold = threading.Event()
+    sink = world.sink()
+    relays = SharedRelays(world, sink, url)
+    first = relays.relay("mx1")
+    submit(first, ["before"])
+    relays.wait_until_empty()
+    sink.rules.append(Rule(".", "250 2.0.0 Ok", hold=hold))
+    submit(first, mails)
+    relays.wait_for_claims("mx1", len(mails))
+    relays.bury("mx1")
+    until(lambda: len(relays.rows("SELECT 1 FROM node WHERE name = 'mx1'")) == 2, what="a new node")
+    on_their_way = sink.waiting
+    hold.set()
+    relays.wait_until_empty()
+    assert set(copies(sink)) == {"before", *mails}
+    assert len(first.events("lease-lost")) <= on_their_way < len(mails) / 2
+    assert len(first.wait_for_events("delivered", len(mails) + 1)) == len(mails) + 1
+    relays.assert_ledger_adds_up(len(mails) + 1)
+
+
 def test_q9_a_relay_that_is_stopped_hands_its_mail_over_at_once(url: str, world: World):
     mails = tokens("m", choose(200, 1000))
     hold = threading.Event()
