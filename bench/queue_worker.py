@@ -25,6 +25,7 @@ from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
 from mta.queue.interface import NewMail, Queue, Settlement, Verdict
 from mta.queue.sqlite.queue import open_queue
+from mta.queue.sqlite.wal import WAL_OCTETS
 
 #: Messages in one claim, as the relay asks for them.
 HANDFUL = 100
@@ -42,7 +43,14 @@ class Worker:
         if place.startswith("postgres"):
             self._queue, self._ids = self._open_shared(place)
         else:
-            self._queue, self._ids = open_queue(Path(place), run=self._threads[0], now=time.time()), IdSource(1)
+            self._queue = open_queue(
+                Path(place),
+                run=self._threads[0],
+                now=time.time(),
+                call_later=reactor.callLater,
+                wal_octets=WAL_OCTETS,
+            )
+            self._ids = IdSource(1)
 
     def _open_shared(self, url: str) -> tuple[Queue, IdSource]:
         # Only here, because a measurement of the queue in a file needs no driver.

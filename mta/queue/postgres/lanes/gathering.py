@@ -250,7 +250,8 @@ class Lanes:
 
     async def _complete(self, lane: Lane, operations: Iterable[Operation], result: BatchResult) -> None:
         """Answer the operations, those first for which a client waits; take out messages that clients heard refused."""
-        for operation in sorted(operations, key=lambda operation: not operation.urgent):
+        urgent = [operation for operation in operations if operation.urgent]
+        for operation in (*urgent, *(operation for operation in operations if not operation.urgent)):
             if not operation.done.called:
                 operation.complete(result)
             elif isinstance(operation, AddOperation) and operation.number in result.added | result.kept:

@@ -34,6 +34,7 @@ class Operation(Protocol):
 class AddOperation:
     """Adds a message. The result is its claim if this node has one, otherwise None."""
 
+    __slots__ = ("_mail", "_parts", "alone", "deadline", "done", "number")
     urgent = True
 
     def __init__(self, mail: NewMail, now: float, until: float | None, due: float, deadline: float) -> None:
@@ -68,11 +69,12 @@ class EndOperation:
     The result is False if the lease was lost, or a recipient was final before.
     """
 
+    __slots__ = ("_settlement", "alone", "deadline", "done")
     urgent = False
-    deadline: float | None = None
 
     def __init__(self, settlement: Settlement) -> None:
         self.alone = False
+        self.deadline: float | None = None
         self.done: Deferred[bool] = Deferred()
         self._settlement = settlement
 
@@ -88,6 +90,7 @@ class EndOperation:
 class MarkOperation:
     """Marks recipients of a claimed message, of which the lane keeps the text. Fails with LeaseLost."""
 
+    __slots__ = ("_id", "_token", "alone", "deadline", "done", "indexes", "number")
     urgent = False
 
     def __init__(self, id: QueueId, token: int, indexes: Collection[int], deadline: float) -> None:
