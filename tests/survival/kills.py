@@ -140,6 +140,7 @@ class Books:
 def assert_the_books_agree(relay: Daemon, books: Books, removed: set[str], owed: set[str]) -> None:
     """Compare the ledger with the mail that arrived: every recipient has exactly one end, and each is counted once."""
     done = relay.tool("queue", "summary", "--json")
+    assert done.returncode == 0, done.stderr
     counted = json.loads(done.stdout)["ledger"]
     arrived, failed, reports = set(books.arrived), set(books.failed), set(books.reports)
     assert owed - arrived - failed - removed == set()

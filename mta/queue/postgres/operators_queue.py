@@ -45,7 +45,11 @@ class OperatorsQueue:
         self._orders = Lanes([Lane(DatabaseSession(parameters), 0)], run, node=lambda: OPERATORS, seconds=seconds)
 
     def _ask(self, question: Callable[[DatabaseSession], T]) -> "Deferred[T]":
-        return fail(QueueError("the queue is closed")) if self._closed else self._reading.do(question)
+        return (
+            fail(QueueError("the queue is closed"))
+            if self._closed
+            else self._reading.do(partial(_asked_again, question))
+        )
 
     def check(self) -> "Deferred[None]":
         """Check that the database has a queue that this program knows."""
@@ -136,6 +140,14 @@ class OperatorsQueue:
     async def _close(self) -> None:
         await self._orders.close()
         await self._reading.close()
+
+
+def _asked_again(question: Callable[[DatabaseSession], T], session: DatabaseSession) -> T:
+    """Ask once more if the connection is lost: it may be one from before a failover. A question changes nothing."""
+    try:
+        return question(session)
+    except OutcomeUnknown:
+        return question(session)
 
 
 def _notify(session: DatabaseSession) -> None:
