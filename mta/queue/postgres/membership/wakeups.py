@@ -33,7 +33,8 @@ _log = Logger()
 class Wakeups:
     """Calls `woken` when mail may have become due that this relay did not make due.
 
-    Its argument is True after a notification of another relay, whose mail may have been due for long.
+    Its argument is True if that mail may have been due for long: after a notification of another relay, and at each look
+    while no notifications arrive.
     """
 
     def __init__(
@@ -92,7 +93,8 @@ class Wakeups:
 
     def _look(self) -> None:
         self._timers.later(LOOK if self.works else LOOK_ALONE, self._look)
-        self._woken(False)
+        # Without notifications nobody tells that mail was released which has been due for long.
+        self._woken(not self.works)
 
     # --- Listening
 

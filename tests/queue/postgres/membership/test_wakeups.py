@@ -68,7 +68,7 @@ def test_without_notifications_it_looks_every_second(relay: Relay):
     relay.wakeups.start()
     for _ in range(5):
         relay.reactor.advance(LOOK_ALONE)
-    assert relay.woken == [False] * 5
+    assert relay.woken == [True] * 5
 
 
 def test_a_peer_wakes_it_and_not_itself(relay: Relay, peer: Relay):
@@ -118,7 +118,7 @@ def test_while_no_connection_can_be_made_it_tries_again(relay: Relay, shared: Sh
     for _ in range(2 * int(RECONNECT)):
         relay.reactor.advance(LOOK_ALONE)
     assert relay.reactor.readers == []
-    assert relay.woken == [False] * 10
+    assert relay.woken == [True] * 10
     shared.accept()
     relay.reactor.advance(RECONNECT)
     relay.reactor.read()
