@@ -33,8 +33,8 @@ _log = Logger()
 class Wakeups:
     """Calls `woken` when mail may have become due that this relay did not make due.
 
-    Its argument is True if that mail may have been due for long: after a notification of another relay, and at each look
-    while no notifications arrive.
+    Its argument is True if that mail may have been due for long: after a notification of another relay, and at each
+    look while no notifications arrive.
     """
 
     def __init__(
