@@ -1,6 +1,8 @@
 """Relays that share a queue on PostgreSQL, in a world of end-to-end tests, and the rows of their queue."""
 
+import os
 import random
+import signal
 import smtplib
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from harness.cutting_proxy import CuttingProxy
 from harness.daemon import Daemon
 from harness.postgres import Cluster
 from harness.waiting import until
+from mta.queue.postgres.errors import LockTimeout
 from mta.queue.postgres.membership.burial import bury, bury_own
 from mta.queue.postgres.membership.node import join
 from mta.queue.postgres.session import DatabaseSession
@@ -24,10 +27,14 @@ from tests.survival.kills import Lines
 class SharedQueue:
     """A queue on a PostgreSQL server, and the relays that were started on it."""
 
-    def __init__(self, world: World, sink: Any, server: Cluster, **settings: str) -> None:
+    def __init__(self, world: World, sink: Any, server: Cluster, *standbys: Cluster, **settings: str) -> None:
+        """The relays find the primary among `server` and its standbys."""
+        #: The primary.
         self.server = server
         self.database = server.database()
+        self._url = server.url(self.database, *standbys)
         self.relays: list[Daemon] = []
+        self.frozen: set[Daemon] = set()
         self._world = world
         self._sink = sink
         self._settings = settings
@@ -42,7 +49,7 @@ class SharedQueue:
     def stopped_relay(self, name: str, url: str | None = None, **settings: str) -> Daemon:
         """Return such a relay before its start."""
         own = {
-            "QUEUE_URL": url or self.server.url(self.database),
+            "QUEUE_URL": url or self._url,
             "NODE_NAME": name,
             "QUEUE_DIR": str(self._world.home / name),
         }
@@ -54,10 +61,20 @@ class SharedQueue:
 
     def client(self) -> smtplib.SMTP:
         """Connect as a mail client to one of the relays, as a load balancer would choose."""
-        running = [relay for relay in self.relays if relay.child.running]
+        running = [relay for relay in self.relays if relay.child.running and relay not in self.frozen]
         if not running:
             raise OSError("no relay runs")
         return self._choices.choice(running).client()
+
+    def freeze(self, relay: Daemon) -> None:
+        """Stop a relay in whatever it does. Clients that connect are given other ones."""
+        self.frozen.add(relay)
+        os.kill(relay.child.pid, signal.SIGSTOP)
+
+    def thaw(self, relay: Daemon) -> None:
+        """Let a frozen relay go on."""
+        self.frozen.discard(relay)
+        os.kill(relay.child.pid, signal.SIGCONT)
 
     def rows(self) -> Rows:
         """Return the rows of the queue."""
@@ -84,7 +101,15 @@ class SharedQueue:
         end_lives(self.server, self.database, dead)
         session = DatabaseSession(read_server(self.server.url(self.database)).connection_parameters())
         undertaker = join(session, "undertaker", "1.0", 1, 1)
-        bury(session, dead, by=undertaker.id)
+
+        def buried() -> bool:
+            try:
+                bury(session, dead, by=undertaker.id)
+            except LockTimeout:
+                return False
+            return True
+
+        until(buried, what=f"the burial of {name}")
         bury_own(session, undertaker.id)
         session.close()
 
@@ -99,17 +124,19 @@ class SharedQueue:
 
 
 @contextmanager
-def shared_queue(world: World, sink: Any, **settings: str) -> Iterator[SharedQueue]:
-    """Make a queue on the server that the tests share; its relays end with the block. Skips without PostgreSQL."""
-    server = shared_cluster()
-    queue = SharedQueue(world, sink, server, **settings)
+def shared_queue(world: World, sink: Any, *servers: Cluster, **settings: str) -> Iterator[SharedQueue]:
+    """Make a queue on a primary with its standbys, or on the server that the tests share. Skips without PostgreSQL.
+
+    Its relays end with the block.
+    """
+    queue = SharedQueue(world, sink, *(servers or (shared_cluster(),)), **settings)
     try:
         yield queue
     finally:
         for relay in queue.relays:
             if relay.child.running:
                 relay.kill()
-        server.drop(queue.database)
+        queue.server.drop(queue.database)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ RELAY_ROUNDS sets the number of kills, RELAY_SEED the moments. `make database-fa
 
 import os
 import random
-import signal
 import threading
 from collections import Counter
 
@@ -31,14 +30,6 @@ def submit(relay, number, first=0):
 def senders(sink):
     """Return how often the message of each sender arrived."""
     return Counter(int(message.sender.partition("@")[0]) for message in list(sink.messages))
-
-
-def freeze(relay):
-    relay.child.process.send_signal(signal.SIGSTOP)
-
-
-def thaw(relay):
-    relay.child.process.send_signal(signal.SIGCONT)
 
 
 def test_no_accepted_message_is_lost_though_relays_are_killed_again_and_again(world, capsys):
@@ -85,14 +76,14 @@ def test_a_frozen_relay_sends_and_settles_nothing_that_a_peer_took_over(world):
         submit(frozen, number)
         until(lambda: queue.claimed_by("frozen") == number, what="the claims of the relay")
         until(lambda: sink.waiting, what="a copy on its way")
-        freeze(frozen)
+        queue.freeze(frozen)
         sink.rules.clear()
         queue.relay("peer")
         if not FULL:
             queue.bury("frozen")
         queue.wait_for_messages(0)
         go_on.set()
-        thaw(frozen)
+        queue.thaw(frozen)
         frozen.wait_for_events("trouble")
         # It takes mail again, as a new node.
         submit(frozen, 1, first=number)

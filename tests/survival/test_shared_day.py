@@ -1,0 +1,83 @@
+"""A day in the life of three relays that share a queue on a primary with a synchronous standby, under load.
+
+One after the other is stopped and started again as by an upgrade, the primary fails and its standby is promoted, one
+relay is killed, and one is frozen until the others have its mail.
+"""
+
+import pytest
+
+from harness.postgres import Cluster
+from harness.waiting import until
+from tests.length import choose
+from tests.queue.postgres.cluster import shared_cluster
+from tests.survival.kills import REFUSED, Load, assert_the_books_agree, put_off
+from tests.survival.shared_queue import shared_queue
+
+
+class Day:
+    """The relays, and the events of the day. After each the clients must get mail accepted as before."""
+
+    def __init__(self, queue, load, standby):
+        self.queue, self.load, self.standby = queue, load, standby
+
+    def go_on(self):
+        self.load.sink.rules.append(put_off(5))
+        begun = len(self.load.accepted)
+        until(lambda: len(self.load.accepted) > begun + choose(100, 500), what="accepted messages")
+
+    def upgrade(self):
+        for relay in self.queue.relays:
+            assert relay.stop() == 0
+            self.go_on()
+            relay.start()
+
+    def fail_over(self):
+        self.queue.server.kill()
+        self.standby.promote()
+        self.queue.server = self.standby
+        self.go_on()
+
+    def kill(self, name, relay):
+        relay.kill()
+        self.queue.bury(name)
+        self.go_on()
+        relay.start()
+
+    def freeze(self, name, relay):
+        self.queue.freeze(relay)
+        self.queue.bury(name)
+        self.go_on()
+        self.queue.thaw(relay)
+        relay.wait_for_events("trouble")
+        self.go_on()
+
+
+@pytest.mark.long
+def test_nothing_is_lost_in_a_day_of_upgrades_and_failures(world, capsys):
+    shared_cluster()
+    sink = world.sink(REFUSED)
+    with Cluster("first") as primary, Cluster("second", copy_of=primary) as standby:
+        primary.wait_for_standby(standby)
+        with shared_queue(world, sink, primary, standby) as queue, Load(queue, sink) as load:
+            one, two, three = (queue.relay(name) for name in ("one", "two", "three"))
+            day = Day(queue, load, standby)
+            load.up.set()
+            day.go_on()
+            day.upgrade()
+            day.fail_over()
+            day.kill("two", two)
+            day.freeze("three", three)
+            load.over.set()
+            for thread in load.threads:
+                thread.join()
+            sink.rules[:] = [REFUSED]
+            queue.wait_for_messages(0)
+            load.books.take()
+            copies, named = load.books.copies, queue.named_duplicates()
+            with capsys.disabled():
+                print(f"\n{len(load.accepted)} accepted, {copies.total()} duplicates, {named.total()} named", end=" ")
+            assert sink.faults == []
+            assert load.books.spoilt == []
+            assert copies <= named
+            assert queue.rows().missing == 0
+            assert_the_books_agree(one, load.books, set(), load.owed)
