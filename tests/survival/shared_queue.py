@@ -90,6 +90,14 @@ class SharedQueue:
         ((number,),) = self.server.execute(query, database=self.database)
         return number
 
+    def marked_by(self, name: str) -> set[str]:
+        """Return the senders of the messages that this relay has marked, of which a host may get a copy from it."""
+        query = (
+            "SELECT m.sender_local FROM smtprelay.lane AS l, jsonb_object_keys(l.sending::jsonb) AS mark,"
+            f" smtprelay.message AS m WHERE m.id = mark::bigint AND m.node = l.node AND l.node = {self._newest(name)}"
+        )
+        return {sender for (sender,) in self.server.execute(query, database=self.database)}
+
     def _newest(self, name: str) -> int:
         query = f"SELECT max(id) FROM smtprelay.node WHERE name = '{name}'"
         ((id,),) = self.server.execute(query, database=self.database)

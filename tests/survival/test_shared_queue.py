@@ -74,11 +74,14 @@ def test_a_frozen_relay_sends_and_settles_nothing_that_a_peer_took_over(world):
         frozen = queue.relay("frozen")
         sink.rules.append(Rule("CONNECT", "220 at last", hold=go_on))
         submit(frozen, number)
-        until(lambda: queue.claimed_by("frozen") == number, what="the claims of the relay")
+        # A relay has fifty messages for one destination in work at most.
+        until(lambda: queue.claimed_by("frozen") >= min(number, 50), what="the claims of the relay")
         until(lambda: sink.waiting, what="a copy on its way")
         queue.freeze(frozen)
+        # On a slow machine a mark may have been recorded: that copy was on its way, and may arrive twice.
+        marked = {int(sender) for sender in queue.marked_by("frozen")}
         sink.rules.clear()
-        queue.relay("peer")
+        peer = queue.relay("peer")
         if not FULL:
             queue.bury("frozen")
         queue.wait_for_messages(0)
@@ -88,7 +91,10 @@ def test_a_frozen_relay_sends_and_settles_nothing_that_a_peer_took_over(world):
         # It takes mail again, as a new node.
         submit(frozen, 1, first=number)
         queue.wait_for_messages(0)
-        assert senders(sink) == Counter(range(number + 1))
+        copies = senders(sink)
+        assert set(copies) == set(range(number + 1))
+        assert {sender for sender, times in copies.items() if times > 1} <= marked
+        assert len(peer.events("possible-duplicate")) == len(marked)
         assert len(frozen.events("trouble")) == 1
         assert queue.rows().missing == 0
 
