@@ -28,7 +28,8 @@ class Moment(enum.Enum):
 
 
 _BEFORE_ANSWER = {Moment.BEFORE: 0.0, Moment.WITHIN: 0.5, Moment.AFTER: 1.0}
-_OF_ANSWER = {Moment.ANSWERED: 0.0, Moment.WITHIN_ANSWER: 0.5}
+# A fast server answers before the connection is cut AFTER a statement.
+_OF_ANSWER = {Moment.AFTER: 0.0, Moment.ANSWERED: 0.0, Moment.WITHIN_ANSWER: 0.5}
 
 #: Returns when the connection is cut, or None to pass this statement on. Called with the text of each statement that is
 #: executed, by one thread at a time.

@@ -8,8 +8,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -200,6 +200,15 @@ class Cluster:
     def drop(self, database: str) -> None:
         """Delete a database, and close the connections to it."""
         self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
+
+    @contextmanager
+    def temporary(self, template: str = "template0") -> Iterator[str]:
+        """Create a database and yield its name; delete it at the end."""
+        name = self.database(template)
+        try:
+            yield name
+        finally:
+            self.drop(name)
 
     def url(self, database: str, *others: "Cluster", user: str = OWNER, **options: str) -> str:
         """Return the URL of a database on this server and `others`, with options of the connection as parameters.

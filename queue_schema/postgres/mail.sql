@@ -4,47 +4,29 @@
 -- Rows are found by arrays of ids and by subqueries where a join would do, because a plan that was made while a table was
 -- empty may begin its join with that table and read it whole.
 
--- Messages that another relay has locked are passed over: it claims or changes them. The claim ends with the message by
+-- Claims the messages that are longest due, or some of those in `%(among)s`, at which a filter has looked. Messages that
+-- another relay has locked are passed over: it claims or changes them. The claim ends with the message by
 -- which the octets of its bodies exceed `%(octets)s`. The rows of `message` as the statement found them have the due
 -- times by which the claims are ordered.
 
 -- name: claim
-WITH due AS MATERIALIZED (
-    SELECT id, due, CASE chunks WHEN 0 THEN size ELSE 0 END AS small, CASE chunks WHEN 0 THEN 0 ELSE size END AS large
-    FROM message
-    WHERE NOT held AND due <= %(now)s AND due >= %(start)s
+WITH longest_due AS MATERIALIZED (
+    SELECT id, due, size, chunks FROM message
+    WHERE %(among)s::bigint[] IS NULL AND NOT held AND due <= %(now)s AND due >= %(start)s
     ORDER BY due, id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ),
-taken AS (
-    SELECT id FROM (
-        SELECT id, sum(small) OVER earlier - small AS small, sum(large) OVER earlier - large AS large
-        FROM due WINDOW earlier AS (ORDER BY due, id ROWS UNBOUNDED PRECEDING)
-    ) AS summed
-    WHERE small < %(octets)s AND large < %(large_octets)s
-),
-claimed AS (
-    UPDATE message SET node = %(node)s, token = token + 1, due = %(until)s, leased_since = %(now)s
-    WHERE id = ANY (ARRAY(SELECT id FROM taken))
-    RETURNING id, token, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type,
-              smtputf8, ret, envid, delay_reported, login, doubt
-)
-SELECT id, token, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret,
-       envid, delay_reported, (SELECT data FROM body WHERE message_id = claimed.id), login, doubt,
-       (SELECT due FROM message AS found WHERE found.id = claimed.id)
-FROM claimed;
-
--- As `claim`, of the messages that a filter has looked at.
-
--- name: claim_among
-WITH due AS MATERIALIZED (
-    SELECT id, due, CASE chunks WHEN 0 THEN size ELSE 0 END AS small, CASE chunks WHEN 0 THEN 0 ELSE size END AS large
-    FROM message
+named AS MATERIALIZED (
+    SELECT id, due, size, chunks FROM message
     WHERE id = ANY (%(among)s::bigint[]) AND NOT held AND due <= %(now)s
     ORDER BY due, id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
+),
+due AS (
+    SELECT id, due, CASE chunks WHEN 0 THEN size ELSE 0 END AS small, CASE chunks WHEN 0 THEN 0 ELSE size END AS large
+    FROM (SELECT * FROM longest_due UNION ALL SELECT * FROM named) AS locked
 ),
 taken AS (
     SELECT id FROM (

@@ -55,9 +55,8 @@ def dns(dns_process: Dns) -> Dns:
 def url() -> Iterator[str]:
     """Return the URL of a new database, in which relays share a queue. Skips without PostgreSQL."""
     server = shared_cluster()
-    name = server.database()
-    yield server.url(name)
-    server.drop(name)
+    with server.temporary() as name:
+        yield server.url(name)
 
 
 @pytest.fixture

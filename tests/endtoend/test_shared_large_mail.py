@@ -22,10 +22,8 @@ LARGE = mail("large", b"".join(b"%077d\r\n" % number for number in range(MIB * 1
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    server = shared_cluster()
-    name = server.database()
-    yield name
-    server.drop(name)
+    with shared_cluster().temporary() as name:
+        yield name
 
 
 def count(database: str, table: str) -> int:

@@ -4,26 +4,13 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from harness.daemon import program
 from harness.sink_rules import Rule
 from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, World, received
-from tests.queue.postgres.cluster import shared_cluster
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    """Return the URL of a new database."""
-    server = shared_cluster()
-    name = server.database()
-    yield server.url(name)
-    server.drop(name)
 
 
 class Commands:

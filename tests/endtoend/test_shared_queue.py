@@ -1,9 +1,7 @@
 """Relays that share a queue in PostgreSQL: mail goes out, others deliver what is left, and a database that is away."""
 
 import smtplib
-from collections.abc import Iterator, Sequence
-
-import pytest
+from collections.abc import Sequence
 
 from harness.postgres import WITH_PASSWORD, Cluster
 from harness.sink_rules import Rule
@@ -17,15 +15,6 @@ from tests.endtoend.world import TO, World, received
 from tests.queue.postgres.cluster import shared_cluster
 
 LARGE = mail("large", (b"x" * 78 + b"\r\n") * 8_000)
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    """Return the URL of a new database."""
-    server = shared_cluster()
-    name = server.database()
-    yield server.url(name)
-    server.drop(name)
 
 
 def nodes(url: str) -> Sequence[NodeState]:

@@ -21,9 +21,8 @@ def server() -> Cluster:
 
 @pytest.fixture
 def database(server: Cluster) -> Iterator[str]:
-    name = server.database()
-    yield name
-    server.drop(name)
+    with server.temporary() as name:
+        yield name
 
 
 def refusal(world: World, url: str, **settings: str) -> str:

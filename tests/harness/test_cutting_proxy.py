@@ -22,11 +22,10 @@ def proxy() -> Iterator[CuttingProxy]:
 
 @pytest.fixture
 def database(server: Cluster) -> Iterator[str]:
-    name = server.database()
-    with psycopg.connect(server.url(name)) as connection:
-        connection.execute("CREATE TABLE note (n integer)")
-    yield name
-    server.drop(name)
+    with server.temporary() as name:
+        with psycopg.connect(server.url(name)) as connection:
+            connection.execute("CREATE TABLE note (n integer)")
+        yield name
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ An address is stored in its two parts, so that it need not be parsed again.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mta.message.body import Body
@@ -23,6 +23,28 @@ _RETS: dict[str | None, Ret | None] = {kind.value: kind for kind in Ret} | {None
 def storable(text: str) -> str:
     """Return text for a column of text: lone surrogates, which cannot be encoded as UTF-8, become `?`."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def storable_without_nul(text: str) -> str:
+    """Return text for a column of PostgreSQL, which has no NUL either."""
+    text = storable(text)
+    return text.replace("\0", "") if "\0" in text else text
+
+
+def recipient_row(
+    number: int, index: int, recipient: Recipient, due: float, storable: Callable[[str], str] = storable
+) -> Row:
+    """Return the values of a recipient to add: message, place, the two parts of the address, parameters, due time."""
+    address, notify, original = recipient.address, recipient.notify, recipient.original
+    return (
+        number,
+        index,
+        address.local,
+        address.domain,
+        None if notify is None else notify.value,
+        None if original is None else storable(original),
+        due,
+    )
 
 
 def pending_of(envelope: Envelope) -> tuple[Pending, ...]:

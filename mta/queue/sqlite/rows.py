@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Iterable
 from typing import TypeVar
 
-from mta.message.envelope import Recipient
 from mta.queue.ids import to_number
 from mta.queue.interface import AttemptRecord, NewMail, Verdict
 from mta.queue.sql.values import Row, storable
@@ -53,20 +52,6 @@ def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: fl
         described.author,
         described.tls,
         None if report_of is None else to_number(report_of),
-    )
-
-
-def recipient_row(number: int, index: int, recipient: Recipient, due: float) -> Row:
-    """Return the parameters of add_recipient."""
-    address, notify, original = recipient.address, recipient.notify, recipient.original
-    return (
-        number,
-        index,
-        address.local,
-        address.domain,
-        None if notify is None else notify.value,
-        None if original is None else storable(original),
-        due,
     )
 
 

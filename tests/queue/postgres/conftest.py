@@ -1,23 +1,30 @@
-"""A new database, or a queue that several relays share, for tests that are functions."""
+"""A database with the tables of the queue, and a relay's queue on it that is reached through a proxy."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from harness.cutting_proxy import CuttingProxy
 from tests.queue.postgres.cluster import shared_cluster
-from tests.queue.postgres.shared_queue import SharedQueue
+from tests.queue.postgres.nodes import NodeThread, create_schema, running_node
 
 
 @pytest.fixture
-def database_url() -> Iterator[str]:
+def database() -> Iterator[str]:
+    """Yield the name of the database on the server that the tests share."""
     server = shared_cluster()
-    name = server.database()
-    yield server.url(name)
-    server.drop(name)
+    with server.temporary() as name:
+        create_schema(server.url(name))
+        yield name
 
 
 @pytest.fixture
-def shared(database_url: str) -> Iterator[SharedQueue]:
-    queue = SharedQueue(database_url)
-    yield queue
-    queue.close()
+def proxy() -> Iterator[CuttingProxy]:
+    with CuttingProxy(shared_cluster().socket) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def node(proxy: CuttingProxy, database: str) -> Iterator[NodeThread]:
+    with running_node(proxy.url(database)) as node:
+        yield node

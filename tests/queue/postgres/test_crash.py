@@ -231,12 +231,13 @@ def template() -> str:
 def new_scene(proxy: CuttingProxy) -> Iterator[Scene]:
     """Set the scene in a database of its own."""
     server = shared_cluster()
-    database = server.database(template())
-    with tempfile.TemporaryDirectory(prefix="smtprelay-crash-") as directory:
+    with (
+        server.temporary(template()) as database,
+        tempfile.TemporaryDirectory(prefix="smtprelay-crash-") as directory,
+    ):
         scene = Scene(proxy, server, database, Path(directory))
         yield scene
         close(scene.peer)
-    server.drop(database)
 
 
 @pytest.mark.parametrize(

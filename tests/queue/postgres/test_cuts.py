@@ -8,12 +8,11 @@ import random
 import threading
 from collections import Counter
 
-from harness.cutting_proxy import CuttingProxy, Moment
+from harness.cutting_proxy import Moment
 from harness.waiting import until
 from mta.queue.ids import to_number
 from tests.length import choose
 from tests.queue.postgres.cluster import shared_cluster
-from tests.queue.postgres.nodes import create_schema, running_node
 from tests.queue.postgres.rows import parts_without_a_message, read_rows
 
 CUTS = int(os.environ.get("RELAY_CUTS", choose("40", "300")))
@@ -49,35 +48,30 @@ class Cutter:
         self._thread.join()
 
 
-def test_each_message_is_added_sent_and_settled_once_however_often_connections_are_cut(capsys):
-    server = shared_cluster()
-    database = server.database()
-    create_schema(server.url(database))
-    with CuttingProxy(server.socket) as proxy, running_node(proxy.url(database)) as node:
-        cutter = Cutter(proxy, CUTS)
-        begun = [
-            node.start(lambda: node.busy.clients(10)),
-            node.start(lambda: node.busy.clients(5, leased=False)),
-            node.start(lambda: node.busy.deliveries(lambda: False)),
-        ]
-        until(lambda: not cutter.left)
-        node.busy.stop()
-        for each in begun:
-            node.wait(each)
-        node.deliver_all()
-        cutter.stop()
-        books, rows = node.busy.books, read_rows(server, database)
-        cuts = Counter(moment.name for moment in proxy.cuts)
-        with capsys.disabled():
-            print(f"\nRELAY_SEED={SEED}: {len(books.accepted)} messages, cut {dict(cuts)}", end=" ")
-        once = Counter(books.accepted)
-        assert books.refused == {}
-        assert books.sent == once
-        assert books.settled == once
-        assert not books.lost
-        assert rows.waiting == Counter()
-        assert rows.finished == Counter(map(to_number, once))
-        assert rows.ledger["accepted"] == rows.ledger["delivered"] == len(once)
-        assert set(parts_without_a_message(server, database).values()) == {0}
-        assert proxy.cancels == 0
-    server.drop(database)
+def test_each_message_is_added_sent_and_settled_once_however_often_connections_are_cut(capsys, database, proxy, node):
+    cutter = Cutter(proxy, CUTS)
+    begun = [
+        node.start(lambda: node.busy.clients(10)),
+        node.start(lambda: node.busy.clients(5, leased=False)),
+        node.start(lambda: node.busy.deliveries(lambda: False)),
+    ]
+    until(lambda: not cutter.left)
+    node.busy.stop()
+    for each in begun:
+        node.wait(each)
+    node.deliver_all()
+    cutter.stop()
+    books, rows = node.busy.books, read_rows(shared_cluster(), database)
+    cuts = Counter(moment.name for moment in proxy.cuts)
+    with capsys.disabled():
+        print(f"\nRELAY_SEED={SEED}: {len(books.accepted)} messages, cut {dict(cuts)}", end=" ")
+    once = Counter(books.accepted)
+    assert books.refused == {}
+    assert books.sent == once
+    assert books.settled == once
+    assert not books.lost
+    assert rows.waiting == Counter()
+    assert rows.finished == Counter(map(to_number, once))
+    assert rows.ledger["accepted"] == rows.ledger["delivered"] == len(once)
+    assert set(parts_without_a_message(shared_cluster(), database).values()) == {0}
+    assert proxy.cancels == 0

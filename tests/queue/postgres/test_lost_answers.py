@@ -1,7 +1,6 @@
 """One request whose connection is cut, at each moment: it is done once, and its result is that of an uncut one."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,31 +11,10 @@ from mta.queue.interface import Action, AttemptRecord, Query, Settlement, Verdic
 from mta.queue.postgres.queue import STRAY_AGE, STRAYS_INTERVAL
 from tests.queue.messages import LATER, LEASE, NEVER, TOOK, mail
 from tests.queue.postgres.cluster import shared_cluster
-from tests.queue.postgres.nodes import NodeThread, create_schema, running_node
+from tests.queue.postgres.nodes import NodeThread
 from tests.queue.postgres.rows import read_rows
 
 EACH = pytest.mark.parametrize("moment", list(Moment))
-
-
-@pytest.fixture
-def database() -> Iterator[str]:
-    server = shared_cluster()
-    name = server.database()
-    create_schema(server.url(name))
-    yield name
-    server.drop(name)
-
-
-@pytest.fixture
-def proxy() -> Iterator[CuttingProxy]:
-    with CuttingProxy(shared_cluster().socket) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def node(proxy: CuttingProxy, database: str) -> Iterator[NodeThread]:
-    with running_node(proxy.url(database)) as node:
-        yield node
 
 
 def cut(proxy: CuttingProxy, moment: Moment, words: str = "INTO message") -> None:

@@ -1,7 +1,6 @@
 """The database is away: clients wait for it, and hear in time whether their message was accepted."""
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,27 +15,6 @@ from tests.queue.messages import LEASE, mail
 from tests.queue.postgres.cluster import shared_cluster
 from tests.queue.postgres.nodes import NodeThread, create_schema, running_node
 from tests.queue.postgres.rows import end_lives, read_rows
-
-
-@pytest.fixture
-def database() -> Iterator[str]:
-    server = shared_cluster()
-    name = server.database()
-    create_schema(server.url(name))
-    yield name
-    server.drop(name)
-
-
-@pytest.fixture
-def proxy() -> Iterator[CuttingProxy]:
-    with CuttingProxy(shared_cluster().socket) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def node(proxy: CuttingProxy, database: str) -> Iterator[NodeThread]:
-    with running_node(proxy.url(database)) as node:
-        yield node
 
 
 def rows(database: str):

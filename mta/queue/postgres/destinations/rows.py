@@ -7,7 +7,7 @@ from importlib.resources import files
 from mta.message.outcome import TryLater
 from mta.queue.postgres.session import DatabaseSession, Row
 from mta.queue.sql.statements import read_statements
-from mta.queue.sql.values import storable
+from mta.queue.sql.values import storable_without_nul
 
 #: Before the first row.
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,7 +68,7 @@ def note_failure(
 
     `first` and `longest` are the seconds of the first and of the longest step.
     """
-    reply, host, status, kind = map(storable, trouble.words)
+    reply, host, status, kind = map(storable_without_nul, trouble.words)
     words = {"reply": reply, "host": host, "status": status, "kind": kind}
     session.rows(_SQL.failed, {"name": name, "first": first, "longest": longest, **words})
     return _row(session, name)

@@ -23,10 +23,10 @@ from mta.queue.postgres.lanes.rows import (
     Columns,
     finished_recipients,
     message_row,
-    recipient_row,
 )
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.sql.statements import read_statements
+from mta.queue.sql.values import recipient_row, storable_without_nul
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class MailBatch:
         token = int(until is not None)
         self.messages.append(message_row(mail, number, now, token=token, due=due if until is None else until))
         for index, recipient in enumerate(mail.envelope.recipients):
-            self.addresses.append(recipient_row(number, index, recipient, due))
+            self.addresses.append(recipient_row(number, index, recipient, due, storable_without_nul))
         if isinstance(mail.body, MemoryBody):
             self.bodies.append((number, mail.body.data))
 

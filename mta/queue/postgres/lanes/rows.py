@@ -9,19 +9,13 @@ from mta.message.envelope import Recipient
 from mta.queue.ids import to_number
 from mta.queue.interface import AttemptRecord, Claim, NewMail, Status, Verdict
 from mta.queue.postgres.arrays import Booleans, Floats, Integers, Numbers, Octets, Texts
+from mta.queue.sql.values import storable_without_nul as storable
 
 Columns = Mapping[str, Callable[[Sequence[Any]], list[Any]]]
 
 _quote = json.encoder.encode_basestring
 #: Octets of a chunk of a large body.
 CHUNK_OCTETS = 256 * 1024
-
-
-def storable(text: str) -> str:
-    """Return text for a column: NUL is left out, and lone surrogates, which have no form in UTF-8, become `?`."""
-    if text.isascii():
-        return text.replace("\0", "") if "\0" in text else text
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def message_row(mail: NewMail, number: int, now: float, *, token: int, due: float) -> tuple[Any, ...]:
@@ -86,20 +80,7 @@ def chunks_of(body: Body) -> int:
     return 0 if isinstance(body, MemoryBody) else -(-body.size // CHUNK_OCTETS)
 
 
-def recipient_row(number: int, index: int, recipient: Recipient, due: float) -> tuple[Any, ...]:
-    """Return the values of a recipient to add, in the order of `RECIPIENT_COLUMNS`."""
-    address, notify, original = recipient.address, recipient.notify, recipient.original
-    return (
-        number,
-        index,
-        address.local,
-        address.domain,
-        None if notify is None else notify.value,
-        None if original is None else storable(original),
-        due,
-    )
-
-
+#: The names of the values of `mta.queue.sql.values.recipient_row`.
 RECIPIENT_COLUMNS: Columns = {
     "recipient_of": Numbers,
     "idx": Integers,

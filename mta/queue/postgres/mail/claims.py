@@ -48,11 +48,10 @@ def claim(
         "limit": limit,
         "octets": CLAIM_BYTES,
         "large_octets": LARGE_CLAIM_BYTES,
+        "among": None if among is None else list(among),
+        "start": start.next(now) if among is None else now,
     }
-    if among is None:
-        rows = change.rows(SQL.claim, {**values, "start": start.next(now)})
-    else:
-        rows = change.rows(SQL.claim_among, {**values, "among": list(among)})
+    rows = change.rows(SQL.claim, values)
     if not rows:
         return []
     rows.sort(key=lambda row: (row[_DUE], row[0]))

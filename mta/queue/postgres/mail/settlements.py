@@ -14,9 +14,10 @@ from mta.queue.interface import Settlement, Verdict
 from mta.queue.postgres.change import QueueChange
 from mta.queue.postgres.finish import finish
 from mta.queue.postgres.lanes.batch import add_all
-from mta.queue.postgres.lanes.rows import attempt_columns, storable
+from mta.queue.postgres.lanes.rows import attempt_columns
 from mta.queue.postgres.mail.statements import SQL
 from mta.queue.postgres.session import Values
+from mta.queue.sql.values import storable_without_nul as storable
 
 
 def settle(change: QueueChange, settlement: Settlement, *, marked: Collection[int] = ()) -> bool:

@@ -11,7 +11,6 @@ class MailStatements:
     """The statements, a field for each in mail.sql. A name that only one of the two has is an error at import."""
 
     claim: str
-    claim_among: str
     recipients: str
     due_messages: str
     due_envelopes: str

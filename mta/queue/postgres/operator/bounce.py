@@ -14,7 +14,7 @@ from mta.queue.postgres.operator.order_statements import SQL
 from mta.queue.postgres.operator.orders import finish_or_alter
 from mta.queue.postgres.operator.search import are_storable
 from mta.queue.search.matching import plain
-from mta.queue.sql.values import LAST_REPLY, Row, read_claim, returned, storable
+from mta.queue.sql.values import LAST_REPLY, Row, read_claim, returned, storable_without_nul
 
 #: Messages whose bodies are in memory at a time.
 _AT_ONCE = 50
@@ -39,7 +39,7 @@ def bounce(
     `make_reports` may read the bodies of claims only while it is called. Raises QueueError as `QueueChange.rows` does,
     and the errors of `make_reports`.
     """
-    text = storable(text).replace("\0", "")
+    text = storable_without_nul(text)
     recipient = plain(recipient)
     if not are_storable(recipient):
         return []

@@ -11,9 +11,8 @@ from tests.queue.postgres.shared_queue import SharedQueue
 @pytest.fixture
 def database_url() -> Iterator[str]:
     server = shared_cluster()
-    name = server.database()
-    yield server.url(name)
-    server.drop(name)
+    with server.temporary() as name:
+        yield server.url(name)
 
 
 @pytest.fixture
