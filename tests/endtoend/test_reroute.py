@@ -37,7 +37,7 @@ def test_rerouted_mail_goes_to_the_other_host_once_and_the_log_tells_it(world, w
     reroute()
     received(other)
     relay.wait_until_empty()
-    assert relay.events("delivered")[0]["rule"] == f"reroute to {to}"
+    assert relay.wait_for_events("delivered")[0]["rule"] == f"reroute to {to}"
     assert [event["to"] for event in relay.events("amended") if event["change"] == "reroute"] == [to, to]
 
 

@@ -46,8 +46,8 @@ def test_two_releases_share_a_queue_until_the_last_relay_of_the_old_one_ends(url
     submit(new, tokens("new", 20))
     relays.wait_until_empty()
     assert set(copies(sink)) == {*tokens("before", 10), *tokens("old", 20), *tokens("new", 20)}
-    assert new.events("delivered")
-    assert old.events("delivered")
+    assert new.wait_for_events("delivered")
+    assert old.wait_for_events("delivered")
     assert versions(relays)["oldest_compatible"] == 1
     old.stop()
     until(

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from mta.cli.main import main
 from tests.cli.queue.test_command import fill, run
-from tests.queue.postgres.conftest import database_url
+from tests.queue.conftest import database_url
 
 __all__ = ["database_url"]
 
