@@ -144,6 +144,7 @@ class LimitedConnection:
         self.peer = server.host
         self.tried = frozenset((server.host,))
         self.security = ""
+        self.limits: tuple[int | None, int | None] = (None, None)
         self.usable = True
         self._carried = 0
 

@@ -24,6 +24,7 @@ class FakeConnection:
         self.peer = "mx.test[192.0.2.1]:25"
         self.security = ""
         self.tried = frozenset((self.peer,))
+        self.limits: tuple[int | None, int | None] = (None, None)
         self.usable = True
         self.ended = ""
         #: Called by the test once the connection is to be down.

@@ -76,7 +76,9 @@ class Feedback:
             self._event_log.destination_up(self._name)
             self.trouble = None
             self.failures = 0
-        return PooledConnection(connection, self._clock.seconds())
+        now = self._clock.seconds()
+        self._pool.host_limits.offered(*connection.limits, now)
+        return PooledConnection(connection, now)
 
     def down(self) -> tuple[TryLater, float]:
         """Return why the destination takes no mail, and until when, wall-clock seconds; log it once a penalty."""

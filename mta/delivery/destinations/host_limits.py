@@ -55,6 +55,13 @@ class HostLimits:
         self.messages = min(carried, self._most_messages)
         self._messages_until = now + LIMIT_SECONDS
 
+    def offered(self, recipients: int | None, messages: int | None, now: float) -> None:
+        """Note the limits that a host announces in its reply to EHLO; those known by now stay if they are lower."""
+        if recipients is not None and recipients <= self.recipients_now(now):
+            self.recipients_refused(recipients, now)
+        if messages is not None and messages <= self.messages_now(now):
+            self.messages_refused(messages, now)
+
     def closed(self, carried: int, now: float) -> None:
         """Note that a host closed an idle connection after so many messages; done repeatedly, this shows a limit."""
         last, times = self._closed_after

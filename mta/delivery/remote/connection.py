@@ -69,6 +69,12 @@ class SmtpConnection:
         protocol.listener = self
 
     @property
+    def limits(self) -> tuple[int | None, int | None]:
+        """The recipients of a transaction and the messages of the session that the host announces to take at most."""
+        offer = self._client.offer
+        return offer.most_recipients, offer.most_messages
+
+    @property
     def usable(self) -> bool:
         """Whether the connection can take a request now."""
         return self._transaction is None and self._client.ready and not self._quitting

@@ -71,6 +71,10 @@ class Connection(Protocol):
         """Labels of the routes that were tried to open the connection, including its own."""
 
     @property
+    def limits(self) -> tuple[int | None, int | None]:
+        """The recipients of a transaction and the messages of the session that the host announces to take at most."""
+
+    @property
     def usable(self) -> bool:
         """Whether the connection can take a request now."""
 

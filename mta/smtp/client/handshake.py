@@ -1,5 +1,6 @@
 """The exchange before any mail: greeting, EHLO or LHLO, STARTTLS (RFC 3207) and AUTH (RFC 4954)."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from mta.smtp.sasl.logins import CertificateLogin, ChannelBinding, Login, Passwo
 from mta.smtp.sasl.mechanisms import choose
 from mta.smtp.sasl.scram import MECHANISMS as SCRAM
 
+_LIMIT = re.compile(r"[1-9][0-9]{0,5}")
 # The failures that occur with a server that offers TLS but does not support it.
 _BROKEN = frozenset({FailureKind.LOST, FailureKind.TIMEOUT, FailureKind.PROTOCOL})
 
@@ -54,6 +56,10 @@ class Offer:
     #: The size limit of a message; None if SIZE is not offered, 0 if it has no limit (RFC 1870 section 3).
     size: int | None = None
     mechanisms: frozenset[str] = frozenset()
+    #: The recipients of a transaction, and the transactions of a session, that the server takes at most: RCPTMAX and
+    #: MAILMAX of LIMITS (RFC 9422). None if it does not say so.
+    most_recipients: int | None = None
+    most_messages: int | None = None
 
 
 def read_offer(reply: Reply) -> Offer:
@@ -73,6 +79,8 @@ def read_offer(reply: Reply) -> Offer:
         smtputf8="SMTPUTF8" in words,
         size=None if size is None else _limit(size),
         mechanisms=frozenset(words.get("AUTH", ())),
+        most_recipients=_named_limit(words, "RCPTMAX="),
+        most_messages=_named_limit(words, "MAILMAX="),
     )
 
 
@@ -80,6 +88,15 @@ def _limit(parameters: list[str]) -> int:
     """Parse the number of a SIZE line, of up to twenty digits (RFC 1870 section 4); other text is 0, no limit."""
     number = parameters[0] if parameters else ""
     return int(number) if number.isascii() and number.isdigit() and len(number) <= 20 else 0
+
+
+def _named_limit(words: dict[str, list[str]], name: str) -> int | None:
+    """Return a limit of LIMITS, at most six digits without a zero in front (RFC 9422 section 3.1); None without one."""
+    for word in words.get("LIMITS", ()):
+        match = _LIMIT.fullmatch(word, len(name)) if word.startswith(name) else None
+        if match is not None:
+            return int(match[0])
+    return None
 
 
 class Handshake:

@@ -50,7 +50,7 @@ def _hello_answered(state: ServerState, reply: Reply) -> None:
         state.say(
             canned_replies.extended_hello(
                 state.name,
-                state.limits.message_size,
+                state.limits,
                 starttls=state.starttls and not state.tls,
                 dsn=state.dsn,
                 mechanisms=state.mechanisms,

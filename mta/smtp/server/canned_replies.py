@@ -78,7 +78,7 @@ def hello(name: str) -> Reply:
 
 @lru_cache(maxsize=64)
 def extended_hello(
-    name: str, message_size: int, *, starttls: bool, dsn: bool = True, mechanisms: tuple[str, ...] = ()
+    name: str, limits: SmtpLimits, *, starttls: bool, dsn: bool = True, mechanisms: tuple[str, ...] = ()
 ) -> Reply:
     """Return the positive reply to EHLO: the server's name, then one extension a line (RFC 5321 section 4.1.1.1)."""
     tls = ("STARTTLS",) if starttls else ()
@@ -88,7 +88,7 @@ def extended_hello(
         "",
         name,
         "PIPELINING",
-        f"SIZE {message_size}",
+        f"SIZE {limits.message_size}",
         "8BITMIME",
         "SMTPUTF8",
         "CHUNKING",
@@ -96,6 +96,7 @@ def extended_hello(
         "ENHANCEDSTATUSCODES",
         *tls,
         *auth,
+        f"LIMITS RCPTMAX={limits.recipients}",
         "HELP",
     )
 

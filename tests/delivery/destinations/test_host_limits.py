@@ -31,6 +31,26 @@ def test_a_host_that_closes_after_the_same_number_of_messages_again_and_again_ha
     assert limits.messages == 7
 
 
+def test_announced_limits_hold_unless_lower_ones_are_known() -> None:
+    limits = HostLimits()
+    limits.offered(None, None, NOW)
+    assert limits.learned(NOW) == (None, None)
+    limits.offered(100, 700, NOW)
+    assert limits.learned(NOW) == (100, None)
+    limits.recipients_refused(50, NOW)
+    limits.offered(100, 20, NOW + 1)
+    assert limits.learned(NOW + 1) == (50, 20)
+
+
+def test_a_higher_announced_limit_does_not_prolong_a_lower_one() -> None:
+    limits = HostLimits()
+    limits.offered(10, 5, NOW)
+    limits.offered(20, 6, NOW + LIMIT_SECONDS - 1)
+    assert limits.learned(NOW + LIMIT_SECONDS) == (None, None)
+    limits.offered(20, 6, NOW + LIMIT_SECONDS)
+    assert limits.learned(NOW + LIMIT_SECONDS) == (20, 6)
+
+
 def test_a_host_is_passed_over_for_a_minute() -> None:
     limits = HostLimits()
     limits.pass_over(["a", "b"], NOW)

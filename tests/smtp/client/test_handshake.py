@@ -54,6 +54,25 @@ def test_a_size_that_names_no_limit_is_none(word: str, size: int | None) -> None
     assert client.offer.size == size
 
 
+@pytest.mark.parametrize(
+    ("words", "limits"),
+    [
+        ("LIMITS RCPTMAX=20 MAILMAX=5", (20, 5)),
+        ("limits mailmax=7", (None, 7)),
+        ("LIMITS RCPTDOMAINMAX=1 RCPTMAX=0 MAILMAX=05", (None, None)),
+        ("LIMITS RCPTMAX=x RCPTMAX=3 MAILMAX=1234567", (3, None)),
+        ("LIMITS", (None, None)),
+        ("RCPTMAX=20", (None, None)),
+    ],
+)
+def test_announced_limits_are_read_and_malformed_ones_ignored(
+    words: str, limits: tuple[int | None, int | None]
+) -> None:
+    client = ClientMachine(TERMS)
+    play(client, f"S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 {words}\n! READY")
+    assert (client.offer.most_recipients, client.offer.most_messages) == limits
+
+
 @cut
 def test_helo_follows_a_refused_ehlo(pieces: Pieces) -> None:
     client = ClientMachine(TERMS)
