@@ -74,6 +74,7 @@ MAY_IMPORT = {
         "mta.connection_errors",
     },
     "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns"},
+    "mta.routing.demands": {"mta.dns.answers"},
     "mta.events": {
         "mta.blocking",
         "mta.event_log.lines",
@@ -684,7 +685,12 @@ MAY_IMPORT_EXACTLY = {
     },
     "mta.queue.entries": {"mta.fast_value", "mta.queue.search.conditions"},
     "mta.queue.ids": {"mta.queue.interface"},
-    "mta.routing.route": {"mta.message.outcome", "mta.routing.carriage", "mta.routing.choice"},
+    "mta.routing.route": {
+        "mta.message.outcome",
+        "mta.routing.carriage",
+        "mta.routing.choice",
+        "mta.routing.demands.proof",
+    },
     "mta.routing.choice": {"mta.routing.route", "mta.smtp.address"},
     "mta.routing.hostpatterns": set(),
     "mta.event_log.log": {

@@ -26,6 +26,16 @@ class MxRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsaRecord:
+    """One TLSA record (RFC 6698 section 2.1): which certificate a server must have. The numbers may be any octet."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Found(Generic[Record]):
     """The name has records of the type. `name` is the owner of the records, after CNAMEs; `ttl` is in seconds from now.
 

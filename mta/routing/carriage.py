@@ -60,7 +60,8 @@ def carried(plan: Plan, carriage: Carriage, rules: RouterRules) -> Plan | TryLat
     """Return a plan as the carriage wants it, or the reason why no route of it can be used."""
     routes = tuple(_routes(plan, carriage, rules))
     if routes:
-        return Plan(carried_destination(plan.destination, carriage.apart), routes, carriage, plan.smarthost)
+        name = carried_destination(plan.destination, carriage.apart)
+        return replace(plan, destination=name, routes=routes, carriage=carriage)
     return TryLater(_why_none(plan, carriage), status="4.4.4")
 
 
@@ -77,10 +78,10 @@ def _routes(plan: Plan, carriage: Carriage, rules: RouterRules) -> Iterator[Rout
 
 
 def _tls(route: Route, wanted: TlsRule | None) -> TlsRule:
-    """Return the TLS rule of a route. A login keeps the rule of its smarthost, or a stricter one."""
+    """Return the TLS rule of a route. A login, or a demand of the recipient's domain, allows only a stricter one."""
     if wanted is None:
         return route.tls
-    if route.credentials is None:
+    if route.credentials is None and route.proof is None:
         return wanted
     return max(route.tls, wanted, key=_BY_STRICTNESS.index)
 

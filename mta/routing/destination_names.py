@@ -6,7 +6,7 @@ A name by MX records has a dot in it and neither a colon nor a blank, so that no
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-from mta.routing.route import Smarthost, TlsRule
+from mta.routing.route import Route, Smarthost, TlsRule
 
 #: Characters up to which a name lists all its hosts; a longer list becomes the first host and a digest. The length is
 #: bounded, because with several workers a name is sent over a channel for each connection.
@@ -44,6 +44,38 @@ def carried_destination(name: str, places: Sequence[str]) -> str:
     if not places:
         return name
     return f"{name} ({_bounded(', '.join(places), places)})"
+
+
+def demanded_destination(name: str, routes: Sequence[Route], default: TlsRule) -> str:
+    """Return the name for MX hosts of which the domain or the operator demands TLS: `mx.example.org (sts)`.
+
+    `name` is that of the hosts, `default` the TLS rule of direct delivery. Two domains with the same hosts get the same
+    name only if they demand the same of each host. Different TLSA records are no different demand, because all domains
+    find the same ones at a host.
+    """
+    hosts_of: dict[str, list[str]] = {}
+    for host, demand in sorted({route.host: _demand(route, default) for route in routes}.items()):
+        hosts_of.setdefault(demand, []).append(host)
+    demands = [demand for demand in sorted(hosts_of) if demand]
+    if not demands:
+        return name
+    if len(hosts_of) > 1:
+        demands = [f"{demand}: {', '.join(hosts_of[demand])}" for demand in demands]
+    return f"{name} ({_bounded('; '.join(demands), demands)})"
+
+
+def _demand(route: Route, default: TlsRule) -> str:
+    """Return what is demanded of a host, in words; "" if it is only the default."""
+    words = [] if route.tls is default else [route.tls.value]
+    if (proof := route.proof) is not None:
+        words.append(proof.source.value)
+        if not proof.enforced:
+            words.append("testing")
+        if not (proof.names or proof.records):
+            words.append("any")
+        # Names besides the host's own, which may belong to the domain, must not prove the host to another domain.
+        words += sorted(set(proof.names) - {route.host, proof.server_name})
+    return " ".join(words)
 
 
 def _bounded(text: str, parts: Sequence[str]) -> str:

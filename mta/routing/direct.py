@@ -129,7 +129,8 @@ class DirectRouting:
             if addresses and (limit is None or host.record.preference < limit)
         ][: self._rules.max_hosts]
         if chosen:
-            return Plan(mx_destination(record.host for record in preferred_to(candidates, limit)), self._routes(chosen))
+            name = mx_destination(record.host for record in preferred_to(candidates, limit))
+            return Plan(name, self._routes(chosen), domain=domain)
         before = [host for host in hosts if limit is None or host.record.preference < limit]
         return self._why_none(domain, before, looped=looped or limit is not None)
 

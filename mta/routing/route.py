@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 from mta.message.outcome import Failed, TryLater
 from mta.routing.choice import Discard, Fail, RouteChoice
 
-# A relay without rules has no carriages.
+# A relay without rules has no carriages, and one with a smarthost no proofs.
 if TYPE_CHECKING:
     from mta.routing.carriage import Carriage
+    from mta.routing.demands.proof import Proof
 
-# Octets of memory that Python needs besides the text, for a routing and for a route.
-_ROUTING_OCTETS, _ROUTE_OCTETS = 200, 250
+# Octets of memory that Python needs besides the text, for a routing, a route and a TLSA record with its data.
+_ROUTING_OCTETS, _ROUTE_OCTETS, _RECORD_OCTETS = 200, 250, 250
 
 
 class TlsRule(enum.Enum):
@@ -111,6 +112,8 @@ class Route:
     smarthost: Smarthost | None = None
     #: The places of the transport rules that its TLS rule comes from, in words; "" if it comes from elsewhere.
     tls_place: str = ""
+    #: The proof that the recipient's domain or the message demands of the host.
+    proof: "Proof | None" = None
 
     @property
     def label(self) -> str:
@@ -132,6 +135,8 @@ class Plan:
     carriage: "Carriage | None" = None
     #: The smarthost whose hosts these are.
     smarthost: Smarthost | None = None
+    #: The domain whose MX hosts these are; "" for a smarthost or an address literal.
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +151,18 @@ def memory_size(routing: Routing) -> int:
     """Return the approximate octets of memory that a routing takes, without credentials, which all routes share."""
     match routing:
         case Plan():
-            texts = sum(len(route.host) + len(route.address) for route in routing.routes)
-            return _ROUTING_OCTETS + len(routing.destination) + texts + _ROUTE_OCTETS * len(routing.routes)
+            return _ROUTING_OCTETS + len(routing.destination) + sum(map(_route_size, routing.routes))
         case Local() | Discard():
             return _ROUTING_OCTETS
     return _ROUTING_OCTETS + len(routing.text)
+
+
+def _route_size(route: Route) -> int:
+    texts = _ROUTE_OCTETS + len(route.host) + len(route.address)
+    proof = route.proof
+    if proof is None:
+        return texts
+    return texts + _ROUTE_OCTETS + sum(map(len, proof.names)) + _RECORD_OCTETS * len(proof.records)
 
 
 class Router(Protocol):

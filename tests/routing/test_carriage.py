@@ -6,6 +6,7 @@ import pytest
 
 from mta.message.outcome import TryLater
 from mta.routing.carriage import Carriage, carried
+from mta.routing.demands.proof import Proof, ProofSource
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.routing.rules import RouterRules
@@ -43,6 +44,20 @@ def test_a_login_is_never_protected_less_than_its_smarthost_demands() -> None:
     lax = replace(WITH_LOGIN, tls=TlsRule.OPPORTUNISTIC)
     strict = routes(Carriage(tls=TlsRule.VERIFY, places=PLACES), lax)[0]
     assert (strict.tls, strict.tls_place) == (TlsRule.VERIFY, "r.toml:1")
+
+
+def test_no_rule_lifts_the_demand_of_a_domain() -> None:
+    demanded = replace(MX[0], tls=TlsRule.REQUIRE, proof=Proof(ProofSource.STS, "a.test", ("mx.test",)))
+    for rule in (TlsRule.NONE, TlsRule.OPPORTUNISTIC):
+        assert routes(Carriage(tls=rule, places=PLACES), demanded) == (demanded,)
+    assert routes(Carriage(tls=TlsRule.VERIFY), demanded)[0].tls is TlsRule.VERIFY
+
+
+def test_the_plan_stays_that_of_its_domain() -> None:
+    plan = Plan("mx.test", MX, domain="a.test")
+    assert carried(plan, Carriage(apart=PLACES), RULES) == replace(
+        plan, destination="mx.test (r.toml:1)", carriage=Carriage(apart=PLACES)
+    )
 
 
 def test_without_tls_no_session_begins_with_it() -> None:

@@ -111,6 +111,10 @@ class TestMx(RouterCase):
         assert set(hosts[:2]) == {"a.example.test", "b.example.test"}
         assert hosts[2] == "backup.example.test"
 
+    def test_a_plan_knows_the_domain_whose_hosts_it_has(self) -> None:
+        assert self.plan("example.test").domain == "example.test"
+        assert self.plan("[198.51.100.7]").domain == ""
+
     def test_the_order_among_equals_changes_from_find_to_find(self) -> None:
         router = self.make()
         firsts = set()
