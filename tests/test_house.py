@@ -65,6 +65,7 @@ MAY_IMPORT = {
         "mta.smtp.masking",
         "mta.smtp.sasl.logins",
     },
+    "mta.sts": {"mta.smtp.address"},
     "mta.tls": {
         "mta.file_stamp",
         "mta.message.dates",
