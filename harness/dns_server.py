@@ -114,7 +114,9 @@ def _fill(reply: dns.message.Message, zone: Zone, name: str, kind: str) -> str:
 
 
 def _texts(kind: str, records: list[Any]) -> list[str]:
-    return [f"{preference} {_fqdn(host)}" for preference, host in records] if kind == "MX" else records
+    if kind == "MX":
+        return [f"{preference} {_fqdn(host)}" for preference, host in records]
+    return [f'"{text}"' for text in records] if kind == "TXT" else records
 
 
 def _fqdn(name: str) -> str:

@@ -2,7 +2,7 @@
 
     {"example.test": {"MX": [[10, "mx.example.test"]]},
      "mx.example.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"], "TTL": 5},
-     "www.example.test": {"CNAME": "mx.example.test"},
+     "www.example.test": {"CNAME": "mx.example.test"}, "_mta-sts.example.test": {"TXT": ["v=STSv1; id=1"]},
      "broken.test": {"FAIL": "SERVFAIL"}, "silent.test": {"FAIL": "SILENCE"}}
 
 A null MX (RFC 7505) is [0, ""]. FAIL is an rcode's name, or SILENCE. The name *.wild.test stands for all below.
@@ -20,6 +20,7 @@ from mta.dns.answers import (
     MxRecord,
     NoData,
     NoSuchName,
+    TxtAnswer,
     combine,
 )
 
@@ -104,6 +105,10 @@ class ZoneResolver:
         if not ipv6:
             return self._find(name, "A")
         return combine(self._find(name, "AAAA"), self._find(name, "A"))
+
+    async def txt(self, name: str) -> TxtAnswer:
+        """Return the texts of the TXT records of a name."""
+        return self._find(name, "TXT")
 
     def _find(self, name: str, kind: str) -> Answer[Any]:
         name = name.lower().removesuffix(".")

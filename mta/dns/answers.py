@@ -27,7 +27,7 @@ class MxRecord:
 
 @dataclass(frozen=True, slots=True)
 class TlsaRecord:
-    """One TLSA record (RFC 6698 section 2.1): which certificate a server must have. The numbers may be any octet."""
+    """One TLSA record (RFC 6698 section 2.1): which certificate a server must have. No field is checked."""
 
     usage: int
     selector: int
@@ -75,6 +75,8 @@ Answer = Found[Record] | NoSuchName | NoData | LookupFailed
 MxAnswer = Answer[MxRecord]
 #: Addresses are IP address literals without brackets.
 AddressAnswer = Answer[str]
+#: The strings of each TXT record are joined (RFC 7208 section 3.3), and each octet is one character.
+TxtAnswer = Answer[str]
 
 
 class Resolver(Protocol):
@@ -93,15 +95,24 @@ class Resolver(Protocol):
         applied, as is usual for names that an operator wrote; names from DNS records are looked up as they are.
         """
 
+    def txt(self, name: str) -> Awaitable[TxtAnswer]:
+        """Return the texts of the TXT records of a name."""
 
-def memory_size(answer: Answer[MxRecord] | Answer[str]) -> int:
+
+def memory_size(answer: Answer[MxRecord] | Answer[str] | Answer[TlsaRecord]) -> int:
     """Return the approximate number of octets of memory that an answer takes."""
     if isinstance(answer, LookupFailed):
         return _ANSWER_OCTETS + len(answer.reason)
     if not isinstance(answer, Found):
         return _ANSWER_OCTETS
-    texts = sum(len(record if isinstance(record, str) else record.host) for record in answer.records)
-    return _ANSWER_OCTETS + len(answer.name) + len(answer.incomplete) + texts + _RECORD_OCTETS * len(answer.records)
+    records = sum(map(_record_size, answer.records))
+    return _ANSWER_OCTETS + len(answer.name) + len(answer.incomplete) + records
+
+
+def _record_size(record: MxRecord | str | TlsaRecord) -> int:
+    if isinstance(record, MxRecord):
+        return _RECORD_OCTETS + len(record.host)
+    return _RECORD_OCTETS + len(record if isinstance(record, str) else record.data)
 
 
 def with_ttl(answer: Answer[Record], ttl: float) -> Answer[Record]:

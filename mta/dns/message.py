@@ -2,6 +2,7 @@
 
 import enum
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,8 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-from mta.dns.answers import Answer, Found, LookupFailed, MxRecord, NoData, NoSuchName
-from mta.dns.parser import CNAME, HEADER_OCTETS, MX, DnsRecord, DnsReply, MalformedReply, label_text, parse_reply
+from mta.dns.answers import Answer, Found, LookupFailed, MxRecord, NoData, NoSuchName, TlsaRecord
+from mta.dns.parser import CNAME, HEADER_OCTETS, MX, TLSA, DnsRecord, DnsReply, MalformedReply, label_text, parse_reply
 
 #: The UDP payload that fits every path without fragmentation (DNS flag day 2020).
 UDP_PAYLOAD = 1232
@@ -29,6 +30,7 @@ _MAX_TTL = 3600.0
 _MAX_NEGATIVE_TTL = 300.0
 _NO_TTL = 2**31
 _FOREVER = float("inf")
+_TLSA_NUMBERS = 3
 # Stands in the text of every name that no host can have.
 _ESCAPE = "\\"
 
@@ -39,6 +41,8 @@ class RecordType(enum.Enum):
     MX = dns.rdatatype.MX
     A = dns.rdatatype.A
     AAAA = dns.rdatatype.AAAA
+    TXT = dns.rdatatype.TXT
+    TLSA = dns.rdatatype.TLSA
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,16 @@ def _found(reply: DnsReply, found: list[DnsRecord], ttl: float) -> Found[Any] | 
     if found[0].rdtype == MX:
         hosts = sorted({MxRecord(record.preference, record.data) for record in found if _ESCAPE not in record.data})
         return Found(tuple(hosts[:MAX_EXCHANGERS]), _clamped(ttl, _MAX_TTL), found[0].name)
-    addresses = tuple(dict.fromkeys(record.data for record in found))
-    return Found(addresses[:MAX_RECORDS], _clamped(ttl, _MAX_TTL), found[0].name)
+    values: Iterable[str | TlsaRecord] = (record.data for record in found)
+    if found[0].rdtype == TLSA:
+        # A record too short for its numbers has no meaning.
+        values = (_tlsa(record.octets) for record in found if len(record.octets) >= _TLSA_NUMBERS)
+    return Found(tuple(dict.fromkeys(values))[:MAX_RECORDS], _clamped(ttl, _MAX_TTL), found[0].name)
+
+
+def _tlsa(octets: bytes) -> TlsaRecord:
+    usage, selector, matching = octets[:_TLSA_NUMBERS]
+    return TlsaRecord(usage, selector, matching, octets[_TLSA_NUMBERS:])
 
 
 def _not_found(reply: DnsReply, name: str, ttl: float, *, unfinished: bool) -> NoSuchName | NoData | CanonicalName:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import NamedTuple
 
-A, CNAME, SOA, MX, AAAA, OPT = 1, 5, 6, 15, 28, 41
+A, CNAME, SOA, MX, TXT, AAAA, OPT, TLSA = 1, 5, 6, 15, 16, 28, 41, 52
 
 _INTERNET = 1
-_RESPONSE, _OPCODE, _TRUNCATED, _RCODE = 0x8000, 0x7800, 0x0200, 0x000F
+_RESPONSE, _OPCODE, _TRUNCATED, _AUTHENTIC, _RCODE = 0x8000, 0x7800, 0x0200, 0x0020, 0x000F
 _HEADER, _QUESTION, _RECORD = Struct("!6H"), Struct("!2H"), Struct("!2HIH")
 HEADER_OCTETS = _HEADER.size
 _SHORT, _LONG = Struct("!H"), Struct("!I")
@@ -38,13 +38,18 @@ class DnsQuestion(NamedTuple):
 
 
 class DnsRecord(NamedTuple):
-    """A record of the answer section. `data` is an address or a name; `preference` is that of an MX record."""
+    """A record of the answer section.
+
+    `data` is an address, a name or a text, each octet of which is one character; `preference` is that of an MX record,
+    and `octets` are the data of a TLSA record.
+    """
 
     name: str
     rdtype: int
     ttl: int
     data: str
     preference: int = 0
+    octets: bytes = b""
 
 
 @dataclass(slots=True)
@@ -63,6 +68,8 @@ class DnsReply:
     negative_ttl: int | None = None
     #: Whether the name in the question has the case of the query.
     case_matches: bool = True
+    #: The bit AD: the server says that it has validated all records of the answer (RFC 4035 section 3.2.3).
+    authentic: bool = False
 
 
 def parse_reply(wire: bytes) -> DnsReply:
@@ -71,7 +78,8 @@ def parse_reply(wire: bytes) -> DnsReply:
     id, flags, questions, *counts = reader.unpack(_HEADER)
     if not flags & _RESPONSE or flags & _OPCODE or questions > 1:
         raise MalformedReply("not a reply to a question")
-    reply = DnsReply(id, reader.question() if questions else None, flags & _RCODE, bool(flags & _TRUNCATED))
+    question = reader.question() if questions else None
+    reply = DnsReply(id, question, flags & _RCODE, bool(flags & _TRUNCATED), authentic=bool(flags & _AUTHENTIC))
     try:
         _read_sections(reader, reply, *counts)
     except MalformedReply:
@@ -147,6 +155,10 @@ class _Reader:
             return DnsRecord(name, rdtype, ttl, self._name_in(start, end))
         if rdtype == MX:
             return DnsRecord(name, rdtype, ttl, self._name_in(start + 2, end), _SHORT.unpack_from(self._wire, start)[0])
+        if rdtype == TXT:
+            return DnsRecord(name, rdtype, ttl, self._text(start, end))
+        if rdtype == TLSA:
+            return DnsRecord(name, rdtype, ttl, "", octets=self._wire[start:end])
         return None
 
     def soa_minimum(self, raw: _RawRecord) -> int:
@@ -161,6 +173,16 @@ class _Reader:
         if len(octets) != (4 if rdtype == A else 16):
             raise MalformedReply("an address of the wrong length")
         return str(ipaddress.ip_address(octets))
+
+    def _text(self, start: int, end: int) -> str:
+        """Return the strings of a TXT record in one (RFC 1035 section 3.3.14)."""
+        strings = []
+        while start < end:
+            begin, start = start + 1, start + 1 + self._wire[start]
+            strings.append(self._wire[begin:start])
+        if start != end:
+            raise MalformedReply("a text that does not end with its record")
+        return b"".join(strings).decode("latin-1")
 
     def _name_in(self, start: int, end: int) -> str:
         """Return the name that fills the octets from `start` to `end`."""

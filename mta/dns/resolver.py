@@ -15,6 +15,7 @@ from mta.dns.answers import (
     LookupFailed,
     MxAnswer,
     NoSuchName,
+    TxtAnswer,
     combine,
     memory_size,
     with_ttl,
@@ -99,6 +100,10 @@ class DnsResolver:
         # As in res_search of glibc: a candidate whose look-up fails does not end the search. If no candidate has an
         # address, that failure is the answer, because the name may exist.
         return reduce(combine, answers)
+
+    async def txt(self, name: str) -> TxtAnswer:
+        """Return the texts of the TXT records of a name."""
+        return await self._look_up((_normalized(name), RecordType.TXT))
 
     def _in_hosts(self, name: str, *, ipv6: bool) -> AddressAnswer | None:
         known = self._hosts.addresses(name) if self._hosts else ()

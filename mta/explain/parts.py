@@ -11,7 +11,7 @@ from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules
 from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
 from mta.delivery.route_rules import RouteRules
-from mta.dns.answers import AddressAnswer, LookupFailed, MxAnswer, Resolver
+from mta.dns.answers import AddressAnswer, LookupFailed, MxAnswer, Resolver, TxtAnswer
 from mta.explain.trust import Lookups, Trust, trust_of
 from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.sender_rule import SenderRule
@@ -35,6 +35,10 @@ class NoLookups:
         return LookupFailed(f"{name} is not looked up without --dns")
 
     async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:  # noqa: ARG002  the interface
+        """Return a failure."""
+        return LookupFailed(f"{name} is not looked up without --dns")
+
+    async def txt(self, name: str) -> TxtAnswer:
         """Return a failure."""
         return LookupFailed(f"{name} is not looked up without --dns")
 

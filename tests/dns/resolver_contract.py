@@ -10,6 +10,7 @@ RECORDS: dict[str, dict[str, Any]] = {
     "mx.example.test": {"A": ["192.0.2.1", "192.0.2.2"], "AAAA": ["2001:db8::1"]},
     "v4.example.test": {"A": ["192.0.2.3"]},
     "v6.example.test": {"AAAA": ["2001:db8::3"]},
+    "_mta-sts.example.test": {"TXT": ["v=STSv1; id=1;", "another text"]},
     "null.test": {"MX": [[0, ""]]},
     "odd.test": {"MX": [[0, "\\255.test"]]},
     "halfodd.test": {"MX": [[0, "\\255.test"], [10, "backup.example.test"]]},
@@ -39,6 +40,13 @@ class ResolverContract:
         assert answer.records == (MxRecord(10, "mx.example.test"), MxRecord(20, "backup.example.test"))
         assert answer.name == "example.test"
         assert 0 < answer.ttl <= 120
+
+    async def test_txt_records_are_texts(self) -> None:
+        answer = await self.resolver.txt("_mta-sts.Example.test")
+        assert isinstance(answer, Found)
+        assert set(answer.records) == {"v=STSv1; id=1;", "another text"}
+        assert isinstance(await self.resolver.txt("example.test"), NoData)
+        assert isinstance(await self.resolver.txt("_mta-sts.missing.test"), NoSuchName)
 
     async def test_a_null_mx_is_the_empty_host(self) -> None:
         answer = await self.resolver.mx("null.test")

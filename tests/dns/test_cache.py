@@ -92,6 +92,14 @@ MADE: dict[str, tuple[Callable[[int], Any], Callable[[Any], int]]] = {
         ),
         answers.memory_size,
     ),
+    "most TLSA": (
+        lambda number: Found(
+            tuple(answers.TlsaRecord(3, 1, 1, b"%032d" % (number * 1000 + each)) for each in range(MAX_RECORDS)),
+            60.0,
+            f"{number}.test",
+        ),
+        answers.memory_size,
+    ),
     "no such name": (lambda number: NoSuchName(60.0 + number), answers.memory_size),
     "failure": (lambda number: LookupFailed(f"SERVFAIL from 192.0.2.1:53, {number}"), answers.memory_size),
     "most routes": (lambda number: plan(number, 10, 250), route.memory_size),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.dns.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName
+from mta.dns.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName, TlsaRecord
 from mta.dns.message import (
     MAX_EXCHANGERS,
     CanonicalName,
@@ -102,6 +102,46 @@ HOST = 12 + len(QUESTION)
 )
 def test_a_reply_becomes_the_answer_that_it_gives(octets: bytes, expected: Any) -> None:
     assert answer(octets) == expected
+
+
+def answer_of_type(rdtype: int, *records: bytes) -> Any:
+    """Return the answer that records of the question's name and type give; they are their data."""
+    octets = wire(*(record(B, rdtype, data) for data in records))
+    return interpret(parse_reply(octets[: HOST - 4] + struct.pack("!2H", rdtype, 1) + octets[HOST:]))
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"\x05v=one", "v=one"),
+        (b"\x02v=\x00\x03one", "v=one"),
+        (b"\x02\xff\n", "\xff\n"),
+        (b"\xff" + b"x" * 255 + b"\x01y", "x" * 255 + "y"),
+        (b"\0", ""),
+        (b"", ""),
+    ],
+)
+def test_the_strings_of_a_txt_record_are_one_text(data: bytes, text: str) -> None:
+    assert answer_of_type(16, data) == Found((text,), 60.0, "b.test")
+
+
+@pytest.mark.parametrize("data", [b"\x01", b"\x05v=on", b"\xff" * 255])
+def test_a_txt_record_whose_strings_pass_its_end_is_malformed(data: bytes) -> None:
+    with pytest.raises(MalformedReply):
+        answer_of_type(16, data)
+
+
+def test_tlsa_records_have_numbers_and_data_and_those_too_short_are_left_out() -> None:
+    digest = bytes(range(32))
+    records = (b"\3\1\1" + digest, b"\3\1", b"", b"\xff\2\x09", b"\3\1\1" + digest)
+    assert answer_of_type(52, *records) == Found(
+        (TlsaRecord(3, 1, 1, digest), TlsaRecord(255, 2, 9, b"")), 60.0, "b.test"
+    )
+
+
+@pytest.mark.parametrize(("flags", "authentic"), [(0x8180, False), (0x81A0, True), (0x81B0, True), (0x8190, False)])
+def test_the_server_says_whether_it_validated_the_answer(flags: int, *, authentic: bool) -> None:
+    assert parse_reply(wire(mx(TARGET), flags=flags)).authentic is authentic
 
 
 @pytest.mark.parametrize(("label", "text"), [(b"\x04a.b\0", r"a\046b\000"), (b"\x03\xffA,", r"\255a\044")])

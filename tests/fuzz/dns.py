@@ -1,5 +1,6 @@
 """DNS replies: any packet as the answer to a query of the relay."""
 
+import ipaddress
 import re
 import struct
 from collections.abc import Callable
@@ -7,21 +8,21 @@ from contextlib import suppress
 
 from hypothesis import strategies as st
 
-from mta.dns.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName
+from mta.dns.answers import Found, LookupFailed, MxRecord, NoData, NoSuchName, TlsaRecord
 from mta.dns.message import MAX_RECORDS, CanonicalName, RecordType, interpret, make_query, parse_reply_to, rcode_error
 from tests.fuzz.target import Growth, Tape, Target, is_line, sentences
 
 _ID = 0x4D54
 _QUESTION = b"\x04mail\x04test\x00"
 #: The query, by the first octet of an input.
-_RDTYPES = (RecordType.MX, RecordType.A, RecordType.AAAA)
+_RDTYPES = (RecordType.MX, RecordType.A, RecordType.AAAA, RecordType.TXT, RecordType.TLSA)
 # Letters of a name as text; octets that a host's name cannot have are written as their numbers.
 _NAME = re.compile(r"[!-~]*")
 
 
 def check(packet: bytes) -> None:
     """Take a packet for the reply to a question; its first octet says to which."""
-    rdtype = _RDTYPES[packet[0] % 3] if packet else RecordType.MX
+    rdtype = _RDTYPES[packet[0] % len(_RDTYPES)] if packet else RecordType.MX
     query = make_query("mail.test", rdtype)
     query.id = _ID
     reply = parse_reply_to(query, packet[1:])
@@ -36,12 +37,12 @@ def check(packet: bytes) -> None:
     assert answer.ttl <= 3600
     match answer:
         case Found(records, _, name):
-            # MX records may name only names that no host can have.
-            assert records or rdtype is RecordType.MX
+            # MX records may name only names that no host can have, and TLSA records may all be too short.
+            assert records or rdtype in (RecordType.MX, RecordType.TLSA)
             assert len(records) <= MAX_RECORDS
             _check_name(name)
             for record in records:
-                _check_host(record.host if isinstance(record, MxRecord) else record)
+                _check_record(rdtype, record)
         case CanonicalName(target):
             _check_host(target)
         case LookupFailed(reason):
@@ -49,6 +50,20 @@ def check(packet: bytes) -> None:
             assert len(reason) < 2000
         case _:
             assert isinstance(answer, NoSuchName | NoData)
+
+
+def _check_record(rdtype: RecordType, record: MxRecord | TlsaRecord | str) -> None:
+    match record:
+        case MxRecord(_, host):
+            _check_host(host)
+        case TlsaRecord(usage, selector, matching, data):
+            assert max(usage, selector, matching) < 256
+            assert len(data) < 1 << 16
+        case text if rdtype is RecordType.TXT:
+            assert len(text) < 1 << 16
+            text.encode("latin-1")
+        case address:
+            ipaddress.ip_address(address)
 
 
 def _check_host(name: str) -> None:
@@ -71,7 +86,7 @@ def _check_name(name: str) -> None:
 def _packet(rdtype: int, flags: int, counts: tuple[int, int, int], records: bytes) -> bytes:
     """Return an octet for the query, and a packet that answers it."""
     head = struct.pack("!HHHHHH", _ID, flags, 1, *counts)
-    return bytes([rdtype]) + head + _QUESTION + struct.pack("!HH", _RDTYPES[rdtype % 3].value, 1) + records
+    return bytes([rdtype]) + head + _QUESTION + struct.pack("!HH", _RDTYPES[rdtype % len(_RDTYPES)].value, 1) + records
 
 
 def read(tape: Tape) -> bytes:
@@ -104,6 +119,8 @@ _RECORDS = (
     *(
         _record(b"\x04test\x00", 6, _SOA),
         _record(b"\x00", 41, b""),
+        _record(_HERE, 16, b"\x05v=one\x00\x02\xff "),
+        _record(_HERE, 52, b"\x03\x01\x01" + bytes(32)),
         _record(_HERE, 5, _HERE),
         _record(_HERE, 1, b"\x00"),
     ),
@@ -115,7 +132,7 @@ _RECORDS = (
 )
 packets = st.builds(
     _packet,
-    st.integers(0, 2),
+    st.integers(0, len(_RDTYPES) - 1),
     st.sampled_from([0x8180] * 8 + [0x8183] * 4 + [0x8380, 0x8182, 0x0000, 0xFFFF, 0x8580]),
     st.tuples(st.integers(0, 12), st.integers(0, 3), st.integers(0, 2)),
     sentences(_RECORDS),

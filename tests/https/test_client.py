@@ -37,6 +37,9 @@ class FixedResolver:
     async def mx(self, name: str) -> Any:
         raise NotImplementedError
 
+    async def txt(self, name: str) -> Any:
+        raise NotImplementedError
+
     async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:
         self.asked.append((name, ipv6, search))
         return self.answer

@@ -32,6 +32,9 @@ class Loopback:
     async def mx(self, name: str) -> Any:
         raise NotImplementedError
 
+    async def txt(self, name: str) -> Any:
+        raise NotImplementedError
+
     async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:
         return Found(("127.0.0.1",), 60.0, name)
 

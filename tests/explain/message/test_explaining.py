@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from harness.zone import Zone, ZoneResolver
 from mta.config.settings import read_settings
-from mta.dns.answers import AddressAnswer, MxAnswer, NoData
+from mta.dns.answers import AddressAnswer, MxAnswer, NoData, TxtAnswer
 from mta.explain.message.explaining import explain_message
 from mta.explain.message.gathering import MessageNotFound
 from mta.explain.message.page import MessagePage, StepKind
@@ -31,6 +31,9 @@ class SlowResolver:
         return await self._wait(name)
 
     async def addresses(self, name: str, *, ipv6: bool = True, search: bool = False) -> AddressAnswer:  # noqa: ARG002
+        return await self._wait(name)
+
+    async def txt(self, name: str) -> TxtAnswer:
         return await self._wait(name)
 
     async def _wait(self, _name: str) -> NoData:
