@@ -75,7 +75,7 @@ MAY_IMPORT = {
         "mta.connection_errors",
     },
     "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns"},
-    "mta.routing.demands": {"mta.dns.answers"},
+    "mta.routing.demands": {"mta.dns.answers", "mta.routing.route"},
     "mta.events": {
         "mta.blocking",
         "mta.event_log.lines",
@@ -220,6 +220,7 @@ MAY_IMPORT = {
         "mta.delivery.local.rule",
         "mta.inbound.networks",
         "mta.queue.postgres.url",
+        "mta.routing.demands.tls_policy",
         "mta.smtp",
     },
     "mta.config.rules": {

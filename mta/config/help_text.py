@@ -255,6 +255,27 @@ the disk is almost full, the oldest entries are deleted earlier.""",
 Mail is returned if the MX hosts of an ordinary domain have such addresses only. An IPv6 address counts as the IPv4
 address that it maps to, also under the network's own NAT64 prefix. Teredo addresses and other addresses that are not
 global are refused.""",
+    "TLS_POLICY": """\
+Patterns are `example.org`, `*.example.org` for its sub-domains, and `*`. The first entry that matches decides, and an
+entry that never decides is an error at start. `none`: TLS is not used. `opportunistic`: TLS if it is offered, with any
+certificate. `require`: TLS with any certificate. `verify`: the certificate must come from a known authority and contain
+the name of the MX host; DNS without DNSSEC can be made to name another host. `dane`: the host must prove itself by TLSA
+records that DNSSEC proves. Mail that does not get its level waits.
+An entry beats MTA-STS and DANE of the domain, and a notice tells where it is weaker. The entry `*` does not: it is the
+level of domains that demand nothing themselves.""",
+    "MTA_STS": """\
+A domain publishes a policy (RFC 8461) to have its mail sent only to hosts that it names, over TLS with a certificate of
+a known authority. The policy is fetched by HTTPS and kept in `QUEUE_DIR`; mail that cannot follow it waits. With
+`testing` such mail is delivered all the same, and the log tells what failed. Without effect with a smarthost.""",
+    "DANE": """\
+A domain with DNSSEC publishes the certificates or keys of its MX hosts in TLSA records (RFC 7672). Mail to such a host
+goes over TLS with a matching certificate, and otherwise waits; so it does if the answer of the DNS is forged. Domains
+without DNSSEC are not affected. It needs `DNSSEC`. Without effect with a smarthost.""",
+    "DNSSEC": """\
+libunbound asks the servers of `DNS_SERVERS`, or the system's, and checks all signatures itself. `trust` and `auto`
+without libunbound believe the AD bit of a reply, which the name server sets if it has checked the signatures; on
+another host than this one, an attacker on the way can set it. If the name server removes signatures, DANE stays off and
+a notice says so.""",
     "MACROS_FILE": """\
 Lines have the form `NAME = value`. Environment variables override them. Supported are:
 `MAIN_HARDCODE_PRIMARY_HOSTNAME` (`MAILNAME`), `MESSAGE_SIZE_LIMIT`, `IGNORE_SMTP_LINE_LENGTH_LIMIT` (no limit),

@@ -14,6 +14,7 @@ from mta.config.readers.admin import AdminSettings, read_admin
 from mta.config.readers.domains import read_local_delivery, read_local_domains, read_mailname, read_relay_domains
 from mta.config.readers.events import EventsTarget, read_events
 from mta.config.readers.networks import read_proxy_networks, read_trusted
+from mta.config.readers.secure_delivery import SecureDelivery, read_secure_delivery
 from mta.config.readers.shared_queue import SharedQueue, read_shared_queue
 from mta.config.rules.reading import read_current, used_directory
 from mta.config.setting import MASK, Setting, SettingsReader, Source
@@ -99,6 +100,8 @@ class Settings:
     auth_in_clear: bool
     #: The port of every MX host.
     port_out: int
+    #: The proof that MX hosts must give.
+    secure_delivery: SecureDelivery
     #: None for direct delivery.
     smarthost: Smarthost | None
     #: The grant of access tokens for the smarthost; None if it gets none.
@@ -230,6 +233,7 @@ def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _N
         auth_users_file=submission.users_file,
         auth_in_clear=submission.in_clear,
         port_out=get(table.SMTPPORTOUT),
+        secure_delivery=read_secure_delivery(reader, get(table.DNS_SERVERS)),
         smarthost=choice.smarthost,
         grant=choice.grant,
         client_certificate=choice.certificate,

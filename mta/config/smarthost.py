@@ -34,7 +34,14 @@ _SMARTHOST_DETAILS = (
     table.SMARTHOST_KEY_PATH,
 )
 _OWN = (table.SMARTHOST_ADDRESS, *SMARTHOST, *_SMARTHOST_DETAILS)
-_DIRECT = (table.SMTPPORTOUT, table.PRIVATE_DESTINATIONS)
+_DIRECT = (
+    table.SMTPPORTOUT,
+    table.PRIVATE_DESTINATIONS,
+    table.TLS_POLICY,
+    table.MTA_STS,
+    table.DANE,
+    table.DNSSEC,
+)
 #: The risk of a password by the TLS that is required, if that is less than a proof of the host's name.
 LAX_LOGIN: Mapping[TlsRule, str] = {
     TlsRule.NONE: (

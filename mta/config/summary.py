@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mta.config.readers.secure_delivery import SecureDelivery, StsUse
 from mta.config.schedule import write_schedule, write_time
 from mta.config.settings import Settings
 from mta.config.sources.exim import write_hosts, write_size
@@ -196,6 +197,18 @@ def _route(settings: Settings) -> Iterator[str]:
         return
     yield f"the MX hosts of its domain, port {settings.port_out}, {TLS_WORDS[TlsRule.OPPORTUNISTIC]}"
     yield "private and loopback addresses " + ("allowed" if settings.private_destinations else "for RELAY_DOMAINS only")
+    yield from _proof(settings.secure_delivery)
+
+
+def _proof(secure: SecureDelivery) -> Iterator[str]:
+    """Yield what MX hosts must prove, of which the domains publish the most."""
+    sts = {StsUse.ENFORCE: "MTA-STS", StsUse.TESTING: "MTA-STS for testing only"}.get(secure.sts)
+    dane = f"DANE (DNSSEC={secure.dnssec.value})" if secure.uses_dane else None
+    published = " and ".join(filter(None, (sts, dane)))
+    yield f"{published} as the domain publishes it" if published else "without MTA-STS and DANE"
+    entries = len(secure.tls_policy.entries)
+    if entries:
+        yield f"first TLS_POLICY with {entries} {'entry' if entries == 1 else 'entries'}"
 
 
 def _smarthosts_of_rules(settings: Settings) -> Iterator[str]:

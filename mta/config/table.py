@@ -2,6 +2,7 @@
 
 from mta.config import value_types
 from mta.config.logins import table as logins
+from mta.config.readers import secure_delivery
 from mta.config.rules import table as rules
 from mta.config.setting import Setting
 from mta.routing.route import TlsRule
@@ -128,6 +129,10 @@ PRIVATE_DESTINATIONS = Setting(
     " Those of `RELAY_DOMAINS` and the smarthost always may.",
     "allow",
 )
+TLS_POLICY = secure_delivery.TLS_POLICY
+MTA_STS = secure_delivery.MTA_STS
+DANE = secure_delivery.DANE
+DNSSEC = secure_delivery.DNSSEC
 SMARTHOST_ADDRESS = Setting(
     "SMARTHOST_ADDRESS",
     value_types.HOSTS,

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.config.identity import read_identity, usual_identity
+from mta.config.readers.secure_delivery import SecureDelivery
 from mta.config.schedule import read_schedule
 from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
@@ -61,6 +62,7 @@ def test_a_relay_works_without_settings() -> None:
         auth_users_file=None,
         auth_in_clear=False,
         port_out=25,
+        secure_delivery=SecureDelivery(),
         smarthost=None,
         grant=None,
         client_certificate=None,

@@ -47,7 +47,8 @@ def test_the_summary_of_a_relay_without_settings() -> None:
     assert lines["local domains"].startswith("localhost, delivered to existing Maildirs in /var/mail")
     assert lines["all other mail goes to"] == (
         "the MX hosts of its domain, port 25, with TLS if it is offered, with any certificate;"
-        " private and loopback addresses for RELAY_DOMAINS only"
+        " private and loopback addresses for RELAY_DOMAINS only;"
+        " MTA-STS and DANE (DNSSEC=auto) as the domain publishes it"
     )
     assert lines["DKIM"] == "mail is not signed"
     assert lines["limits"] == "50M a message, 998 octets a line"
