@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from harness.postgres import OWNER, database_url
+from harness.databases import OWNER, database_url
 from harness.processes import free_port
 
 

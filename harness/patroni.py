@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import psycopg
 
-from harness.postgres import ADMINISTRATOR, NoPostgresError, database_url, programs, signal_all
+from harness.databases import ADMINISTRATOR, OWNER, Databases, database_url
+from harness.postgres import NoPostgresError, programs, signal_all
 from harness.processes import Child, free_port
 from harness.user_directory import UserDirectory
 from harness.waiting import until
@@ -52,6 +53,14 @@ class Member:
         signal_all(found, signal.SIGKILL)
         self._child.wait()
 
+    def hand_over(self) -> None:
+        """Ask it, which is the primary, to make its standby the primary."""
+        order = json.dumps({"leader": self.name}).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://{_HOST}:{self._rest}/switchover", order, headers)
+        with urllib.request.urlopen(request):
+            pass
+
     def is_a(self, role: str) -> bool:
         """Whether it says that it has a role: `primary`, or `synchronous` standby."""
         with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(f"http://{_HOST}:{self._rest}/{role}"):
@@ -65,13 +74,15 @@ class Member:
 
     def _settings(self) -> dict[str, Any]:
         account = {"username": ADMINISTRATOR, "password": "unused"}
+        parameters = {"shared_buffers": "32MB", "max_wal_size": "256MB", "wal_log_hints": True}
         shared = {
             "ttl": TTL,
             "loop_wait": 1,
             "retry_timeout": 3,
             "synchronous_mode": True,
             "synchronous_mode_strict": True,
-            "postgresql": {"parameters": {"shared_buffers": "32MB", "max_wal_size": "256MB"}},
+            # A primary that was killed has written what its standby never got.
+            "postgresql": {"use_pg_rewind": True, "parameters": parameters},
         }
         initdb = [{"encoding": "UTF8"}, {"locale": "C.UTF-8"}, {"auth": "trust"}, "no-sync"]
         return {
@@ -92,7 +103,7 @@ class Member:
         }
 
 
-class PatroniPair:
+class PatroniPair(Databases):
     """The etcd and two members. A context manager; entering waits until one is primary and one its standby."""
 
     def __enter__(self) -> Self:
@@ -104,6 +115,7 @@ class PatroniPair:
             self.members = [stack.enter_context(Member(name, etcd.port)) for name in ("one", "two")]
             self.primary()
             self.wait_for_standby()
+            self.execute(f"CREATE ROLE {OWNER} LOGIN")
             self._stack = stack.pop_all()
         return self
 
@@ -117,7 +129,7 @@ class PatroniPair:
 
     def _port_that_takes_changes(self) -> int | None:
         try:
-            with psycopg.connect(self.url("postgres")) as connection:
+            with psycopg.connect(self.url("postgres", user=ADMINISTRATOR)) as connection:
                 return connection.info.port
         except psycopg.OperationalError:
             return None
@@ -126,11 +138,26 @@ class PatroniPair:
         """Wait until there is a synchronous standby."""
         until(lambda: any(each.is_a("synchronous") for each in self.members), what="a synchronous standby")
 
-    def url(self, database: str, **options: str) -> str:
-        """Return the URL of a database of ADMINISTRATOR on whichever server is primary."""
+    def url(self, database: str, *, user: str = OWNER) -> str:
+        """Return the URL of a database on whichever server is primary."""
         ports = ",".join(str(member.port) for member in self.members)
         hosts = ",".join(_HOST for _ in self.members)
-        return database_url(hosts, ports, database, user=ADMINISTRATOR, target_session_attrs="read-write", **options)
+        return database_url(hosts, ports, database, user=user, target_session_attrs="read-write")
+
+    def switch_over(self) -> None:
+        """Have Patroni make the standby the primary, as an administrator does before work on a machine."""
+        old = self.primary()
+        old.hand_over()
+        until(lambda: self.primary() is not old, what="the other primary")
+        self.wait_for_standby()
+
+    def fail_over(self) -> None:
+        """Kill the primary, wait until the standby is primary, and start the old one again, as its standby."""
+        old = self.primary()
+        old.kill()
+        self.primary()
+        old.start()
+        self.wait_for_standby()
 
 
 class _Etcd:

@@ -8,22 +8,19 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import count
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import quote, urlencode
+from typing import Self
 
 import psycopg
 from psycopg import sql
 
+from harness.databases import ADMINISTRATOR, OWNER, Databases, database_url
 from harness.processes import Child, free_port
 from harness.user_directory import UserDirectory
 from harness.waiting import until
 
-#: The superuser, and the role that owns the databases and has no other rights.
-ADMINISTRATOR, OWNER = "postgres", "relay"
 #: Roles that are members of this one give a password if they come over TCP. All others are trusted.
 WITH_PASSWORD = "with_password"
 
@@ -62,11 +59,6 @@ def programs() -> Path:
     raise NoPostgresError("PostgreSQL is missing: install Debian's package postgresql")
 
 
-def database_url(hosts: str, ports: str, database: str, *, user: str = OWNER, **options: str) -> str:
-    """Return the URL of a database; `options` are parameters of the connection. Hosts may be directories of sockets."""
-    return f"postgresql://{user}@/{quote(database)}?{urlencode({'host': hosts, 'port': ports, **options})}"
-
-
 def signal_all(processes: Iterable[int], number: signal.Signals) -> None:
     """Send a signal to all of these processes that there still are."""
     for process in processes:
@@ -82,7 +74,7 @@ def _stopped(process: int) -> bool:
         return True
 
 
-class Cluster:
+class Cluster(Databases):
     """One server. A context manager: entering makes and starts it, leaving kills it and deletes its files.
 
     `settings` are settings of the server. With `directory` its files are in a new directory below that one, which any
@@ -98,13 +90,13 @@ class Cluster:
         copy_of: "Cluster | None" = None,
         **settings: str,
     ) -> None:
+        super().__init__()
         self.name = name
         self.tcp = tcp
         self.port = free_port()
         self.settings = {**_SETTINGS, **settings}
         self._parent = directory
         self._primary = copy_of
-        self._names = (f"relay_{number}" for number in count(1))
 
     def __enter__(self) -> Self:
         self._programs = programs()
@@ -190,26 +182,6 @@ class Cluster:
 
     # --- Its databases
 
-    def database(self, template: str = "template0") -> str:
-        """Create a database of OWNER as a copy of a template, to which nobody is connected, and return its name."""
-        name = next(self._names)
-        create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
-        self.execute(create.format(*map(sql.Identifier, (name, OWNER, template))))
-        return name
-
-    def drop(self, database: str) -> None:
-        """Delete a database, and close the connections to it."""
-        self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
-
-    @contextmanager
-    def temporary(self, template: str = "template0") -> Iterator[str]:
-        """Create a database and yield its name; delete it at the end."""
-        name = self.database(template)
-        try:
-            yield name
-        finally:
-            self.drop(name)
-
     def url(self, database: str, *others: "Cluster", user: str = OWNER, **options: str) -> str:
         """Return the URL of a database on this server and `others`, with options of the connection as parameters.
 
@@ -224,15 +196,6 @@ class Cluster:
     def socket(self) -> Path:
         """The Unix socket at which it listens."""
         return self.files.path / f".s.PGSQL.{self.port}"
-
-    def execute(self, *statements: str | sql.Composed, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Execute statements as ADMINISTRATOR, each in a transaction of its own; return the rows of the last one."""
-        with psycopg.connect(self.url(database, user=ADMINISTRATOR), autocommit=True) as connection:
-            # It shall return although a synchronous standby is away.
-            connection.execute("SET synchronous_commit = local")
-            for statement in statements:
-                cursor = connection.execute(statement)
-            return cursor.fetchall() if cursor.description else []
 
     def set(self, **settings: str) -> None:
         """Change settings of the running server, as far as it can do so without a start."""

@@ -3,7 +3,8 @@
 import pytest
 
 from bench.shared_queue import Database, Databases, Line, Rows, Sizes
-from harness.postgres import ADMINISTRATOR, Cluster, NoPostgresError, programs
+from harness.databases import ADMINISTRATOR
+from harness.postgres import Cluster, NoPostgresError, programs
 
 SMALL = Sizes(1, messages=100, waiting=200, times=2, through=100, beside=100)
 

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from harness import postgres
-from harness.postgres import OWNER, WITH_PASSWORD, Cluster, NoPostgresError, programs
+from harness.databases import OWNER
+from harness.postgres import WITH_PASSWORD, Cluster, NoPostgresError, programs
 from harness.waiting import until
 
 try:

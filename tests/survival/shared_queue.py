@@ -5,13 +5,13 @@ import random
 import signal
 import smtplib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from harness.cutting_proxy import CuttingProxy
 from harness.daemon import Daemon
-from harness.postgres import Cluster
+from harness.databases import Databases
 from harness.waiting import until
 from mta.queue.postgres.errors import LockTimeout
 from mta.queue.postgres.membership.burial import bury, bury_own
@@ -21,18 +21,18 @@ from mta.queue.postgres.url import read_server
 from tests.endtoend.world import World
 from tests.queue.postgres.cluster import shared_cluster
 from tests.queue.postgres.rows import Rows, end_lives, read_rows
-from tests.survival.kills import Lines
+from tests.survival.kills import REFUSED, Lines, Load, assert_the_books_agree
 
 
 class SharedQueue:
     """A queue on a PostgreSQL server, and the relays that were started on it."""
 
-    def __init__(self, world: World, sink: Any, server: Cluster, *standbys: Cluster, **settings: str) -> None:
-        """The relays find the primary among `server` and its standbys."""
+    def __init__(self, world: World, sink: Any, server: Databases, url: Callable[[str], str], **settings: str) -> None:
+        """`url` returns the URL of a database by which the relays find it."""
         #: The primary.
         self.server = server
         self.database = server.database()
-        self._url = server.url(self.database, *standbys)
+        self._url = url(self.database)
         self.relays: list[Daemon] = []
         self.frozen: set[Daemon] = set()
         self._world = world
@@ -131,13 +131,34 @@ class SharedQueue:
         return named
 
 
-@contextmanager
-def shared_queue(world: World, sink: Any, *servers: Cluster, **settings: str) -> Iterator[SharedQueue]:
-    """Make a queue on a primary with its standbys, or on the server that the tests share. Skips without PostgreSQL.
+def assert_nothing_is_lost(queue: SharedQueue, load: Load) -> str:
+    """End the load, wait until its mail is out, and compare the books with the mail. Return the counts in words."""
+    load.over.set()
+    for thread in load.threads:
+        thread.join()
+    load.sink.rules[:] = [REFUSED]
+    queue.wait_for_messages(0)
+    load.books.take()
+    copies, named = load.books.copies, queue.named_duplicates()
+    assert load.sink.faults == []
+    assert load.books.spoilt == []
+    assert copies <= named
+    assert queue.rows().missing == 0
+    assert_the_books_agree(queue.relays[0], load.books, set(), load.owed)
+    return f"{len(load.accepted)} accepted, {copies.total()} duplicates, {named.total()} named"
 
-    Its relays end with the block.
+
+@contextmanager
+def shared_queue(
+    world: World, sink: Any, server: Databases | None = None, url: Callable[[str], str] | None = None, **settings: str
+) -> Iterator[SharedQueue]:
+    """Make a queue on a primary, or on the server that the tests share. Skips without PostgreSQL.
+
+    `url` returns the URL of a database for the relays, if a primary has more than its own. The relays end with the
+    block.
     """
-    queue = SharedQueue(world, sink, *(servers or (shared_cluster(),)), **settings)
+    server = server or shared_cluster()
+    queue = SharedQueue(world, sink, server, url or server.url, **settings)
     try:
         yield queue
     finally:
@@ -148,8 +169,8 @@ def shared_queue(world: World, sink: Any, *servers: Cluster, **settings: str) ->
 
 
 @contextmanager
-def proxied(queue: SharedQueue) -> Iterator[CuttingProxy]:
-    """Run a proxy before the database."""
-    with CuttingProxy(queue.server.socket) as proxy, ExitStack() as stack:
+def proxied() -> Iterator[CuttingProxy]:
+    """Run a proxy before the server that the tests share."""
+    with CuttingProxy(shared_cluster().socket) as proxy, ExitStack() as stack:
         stack.callback(proxy.let_go)
         yield proxy

@@ -10,8 +10,8 @@ from harness.postgres import Cluster
 from harness.waiting import until
 from tests.length import choose
 from tests.queue.postgres.cluster import shared_cluster
-from tests.survival.kills import REFUSED, Load, assert_the_books_agree, put_off
-from tests.survival.shared_queue import shared_queue
+from tests.survival.kills import REFUSED, Load, put_off
+from tests.survival.shared_queue import assert_nothing_is_lost, shared_queue
 
 
 class Day:
@@ -58,8 +58,11 @@ def test_nothing_is_lost_in_a_day_of_upgrades_and_failures(world, capsys):
     sink = world.sink(REFUSED)
     with Cluster("first") as primary, Cluster("second", copy_of=primary) as standby:
         primary.wait_for_standby(standby)
-        with shared_queue(world, sink, primary, standby) as queue, Load(queue, sink) as load:
-            one, two, three = (queue.relay(name) for name in ("one", "two", "three"))
+        with (
+            shared_queue(world, sink, primary, lambda name: primary.url(name, standby)) as queue,
+            Load(queue, sink) as load,
+        ):
+            _, two, three = (queue.relay(name) for name in ("one", "two", "three"))
             day = Day(queue, load, standby)
             load.up.set()
             day.go_on()
@@ -67,17 +70,6 @@ def test_nothing_is_lost_in_a_day_of_upgrades_and_failures(world, capsys):
             day.fail_over()
             day.kill("two", two)
             day.freeze("three", three)
-            load.over.set()
-            for thread in load.threads:
-                thread.join()
-            sink.rules[:] = [REFUSED]
-            queue.wait_for_messages(0)
-            load.books.take()
-            copies, named = load.books.copies, queue.named_duplicates()
+            counts = assert_nothing_is_lost(queue, load)
             with capsys.disabled():
-                print(f"\n{len(load.accepted)} accepted, {copies.total()} duplicates, {named.total()} named", end=" ")
-            assert sink.faults == []
-            assert load.books.spoilt == []
-            assert copies <= named
-            assert queue.rows().missing == 0
-            assert_the_books_agree(one, load.books, set(), load.owed)
+                print(f"\n{counts}", end=" ")

@@ -34,13 +34,14 @@ _CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
 # libpq writes one of these for each host that it tried.
 _FAILED = re.compile(r'server (?:at|on socket) "([^"\n]*)"(?:, port ([0-9]+))? failed: (?:FATAL: +)?([^\n]*)')
 _MOST_TEXT = 1000
+_STANDBY = "is read-only"
 _REMEDIES = {
     "password authentication failed": "check QUEUE_PASSWORD and the user in QUEUE_URL",
     "no password supplied": "set QUEUE_PASSWORD",
     "does not exist": "create it, or correct QUEUE_URL",
     "does not support SSL": "turn TLS on at the server",
     "certificate verify failed": "name its authority by sslrootcert in QUEUE_URL",
-    "is read-only": "name the server that takes changes in QUEUE_URL",
+    _STANDBY: "name the server that takes changes in QUEUE_URL",
     "no pg_hba.conf entry": "admit this host in pg_hba.conf of the server",
     "too many clients": "raise max_connections of the server",
     "remaining connection slots": "raise max_connections of the server",
@@ -52,7 +53,9 @@ def no_connection(error: psycopg.Error) -> DatabaseAway:
     found = dict.fromkeys(_FAILED.findall(str(error)))
     hosts = [f"{host} port {port}: {reason}" if port else f"{host}: {reason}" for host, port, reason in found]
     text = ("; ".join(hosts) or first_line(error))[:_MOST_TEXT]
-    remedy = next((remedy for words, remedy in _REMEDIES.items() if words in text), "")
+    # Beside a server that failed its standby is as it should be.
+    faults = "\n".join(host for host in hosts if _STANDBY not in host) or text
+    remedy = next((remedy for words, remedy in _REMEDIES.items() if words in faults), "")
     return DatabaseAway(f"no connection to the database: {text}{remedy and f': {remedy}'}")
 
 

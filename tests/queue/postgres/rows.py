@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from harness.postgres import Cluster
+from harness.databases import Databases
 
 _COUNTS = "accepted", "delivered", "failed", "removed"
 
@@ -24,7 +24,7 @@ class Rows:
         return counts["accepted"] - counts["delivered"] - counts["failed"] - counts["removed"] - self.recipients_waiting
 
 
-def read_rows(server: Cluster, database: str) -> Rows:
+def read_rows(server: Databases, database: str) -> Rows:
     """Read them, in one snapshot."""
     sums = ", ".join(f"'{name}', sum({name})" for name in _COUNTS)
     ((waiting, finished, recipients, ledger),) = server.execute(
@@ -36,7 +36,7 @@ def read_rows(server: Cluster, database: str) -> Rows:
     return Rows(Counter(waiting or ()), Counter(finished or ()), recipients, ledger)
 
 
-def parts_without_a_message(server: Cluster, database: str) -> dict[str, int]:
+def parts_without_a_message(server: Databases, database: str) -> dict[str, int]:
     """Return the number of rows whose message neither waits nor has claimed them, by table; 0 in each is right."""
     found = {}
     for table in ("recipient", "body", "attempt"):
@@ -48,7 +48,7 @@ def parts_without_a_message(server: Cluster, database: str) -> dict[str, int]:
     return found
 
 
-def end_lives(server: Cluster, database: str, *nodes: int) -> None:
+def end_lives(server: Databases, database: str, *nodes: int) -> None:
     """Have these nodes look dead to the others until their next sign of life; all nodes without an argument."""
     which = f"id IN ({', '.join(map(str, nodes))})" if nodes else "id <> 0"
     server.execute(

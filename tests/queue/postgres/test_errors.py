@@ -41,6 +41,12 @@ def test_each_host_is_told_once() -> None:
     assert told("\n".join(lines)) == "two.test port 2: Connection refused; one.test port 1: timeout expired"
 
 
+def test_a_standby_beside_a_server_that_failed_needs_no_remedy() -> None:
+    standby = _AT.format("two.test", 2, "session is read-only")
+    failed = _AT.format("one.test", 1, "Connection refused")
+    assert told(f"{standby}\n{failed}") == "two.test port 2: session is read-only; one.test port 1: Connection refused"
+
+
 def test_a_socket_and_any_other_text_are_told_in_one_line() -> None:
     socket = 'connection failed: connection to server on socket "/run/s.PGSQL.1" failed: No such file or directory'
     assert told(socket) == "/run/s.PGSQL.1: No such file or directory"
