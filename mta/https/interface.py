@@ -25,6 +25,10 @@ class HttpsError(Exception):
     """There is no answer. The message is one line that names the host and the reason, without any secret."""
 
 
+class HostUnreachable(HttpsError):
+    """No connection could be opened to any address of the host, or none was within the time."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """An answer with any status. `headers` is by names in lower case; values of one name are joined by commas."""

@@ -1,6 +1,8 @@
 """The HTTPS client against real servers on loopback: answers, faults of every stage, and bounds."""
 
+import socket
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from harness.processes import free_port
 from harness.waiting import eventually
 from mta.dns.answers import AddressAnswer, Found, LookupFailed, NoSuchName
 from mta.https import kept
-from mta.https.client import OVERHEAD, HttpsClient, HttpsOptions
-from mta.https.interface import HttpAnswer, HttpsError
+from mta.https.client import HttpsClient, HttpsOptions
+from mta.https.interface import HostUnreachable, HttpAnswer, HttpsError
+from mta.https.running_exchange import OVERHEAD
 from mta.tls.client import TrustAnchors
 
 HOST = "login.example.test"
@@ -129,9 +132,10 @@ class _Servers(TestCase):
         finally:
             await eventually(reactor, lambda: all(script.lost for script in self.scripts))
 
-    async def failure(self, url: str, **options: Any) -> str:
+    async def failure(self, url: str, kind: type[HttpsError] = HttpsError, **options: Any) -> str:
         with pytest.raises(HttpsError) as caught:
             await self.get(url, **options)
+        assert caught.type is kind
         said = str(caught.value)
         assert said.isprintable()
         return said
@@ -240,8 +244,26 @@ class FaultTests(_Servers):
 
     async def test_a_port_that_is_closed(self) -> None:
         port = free_port()
-        said = await self.failure(f"https://{HOST}:{port}/")
+        said = await self.failure(f"https://{HOST}:{port}/", HostUnreachable)
         assert said == f"{HOST}:{port}: connection refused (127.0.0.1)"
+
+    async def test_a_port_that_drops_connections(self) -> None:
+        with closing(socket.socket()) as full, closing(socket.socket()) as first:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            first.connect(full.getsockname())
+            url = f"https://{HOST}:{full.getsockname()[1]}/"
+            assert "no answer within 0.2 s" in await self.failure(url, HostUnreachable, seconds=0.2)
+
+    async def test_a_host_that_was_reached_is_not_unreachable(self) -> None:
+        silent = self.serve(says(b""))
+        for url, options in (
+            (silent, {"seconds": 0.2}),
+            (self.serve(says(then="close")), {}),
+            (self.serve(says(OK), ROOT.leaf(["other.test"])), {}),
+            (silent, {"refuses": lambda _: True}),
+        ):
+            await self.failure(url, **options)
 
     async def test_a_host_that_the_dns_does_not_know(self) -> None:
         self.resolver.answer = NoSuchName(60.0)
