@@ -53,6 +53,8 @@ MAY_IMPORT = {
         "mta.smtp.address",
         "mta.dns.answers",
         "mta.routing.mx_order",
+        "mta.routing.nat64",
+        "mta.routing.private_addresses",
         "mta.routing.route",
         "mta.tls.client",
     },
@@ -65,7 +67,7 @@ MAY_IMPORT = {
         "mta.smtp.masking",
         "mta.smtp.sasl.logins",
     },
-    "mta.sts": {"mta.smtp.address"},
+    "mta.sts": {"mta.https.interface", "mta.smtp.address"},
     "mta.tls": {
         "mta.file_stamp",
         "mta.message.dates",

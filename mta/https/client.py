@@ -22,7 +22,7 @@ from mta.connection_errors import connect_error_text
 from mta.dns.answers import AddressAnswer, Found, LookupFailed, Resolver
 from mta.https.interface import TIMEOUT, HostUnreachable, HttpAnswer, HttpsError, HttpsUrl, parse_url
 from mta.https.kept import KeptConnection
-from mta.https.running_exchange import CountedConnection, RequestBody, RunningExchange
+from mta.https.running_exchange import CountedHttpConnection, RequestBody, RunningExchange
 from mta.routing.mx_order import interleave
 from mta.routing.route import Route, TlsRule
 from mta.smtp.address import is_ip
@@ -154,8 +154,8 @@ class _HostEndpoint:
                 return inner
         raise HostUnreachable(failure)
 
-    def _connection(self, factory: Any, protocol: IProtocol) -> CountedConnection:
-        connection = CountedConnection(factory, protocol)
+    def _connection(self, factory: Any, protocol: IProtocol) -> CountedHttpConnection:
+        connection = CountedHttpConnection(factory, protocol)
         connection.exchange = self._exchange
         if self.kept is not None:
             self.kept.opened(self._url, connection)

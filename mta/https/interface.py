@@ -13,9 +13,11 @@ from mta.smtp.address import AddressError, bracketed, is_ip, parse_domain, print
 
 #: Seconds for one request: look-up, connections, TLS, and the last octet of the answer.
 TIMEOUT = 30.0
+#: The port of https.
+DEFAULT_PORT = 443
 
 _SCHEME, _PLAIN_SCHEME = "https://", "http://"
-_DEFAULT_PORT, _PLAIN_PORT = 443, 80
+_PLAIN_PORT = 80
 _MAX_URL = 2048
 _MAX_SHOWN = 200
 _URL_CHARACTERS = re.compile(r"[!-~]+")
@@ -72,7 +74,7 @@ class HttpsUrl:
     def authority(self) -> str:
         """The host as the Host header has it, with the port if it is not the scheme's (RFC 9110 section 7.2)."""
         host = bracketed(self.host)
-        return host if self.port == (_DEFAULT_PORT if self.tls else _PLAIN_PORT) else f"{host}:{self.port}"
+        return host if self.port == (DEFAULT_PORT if self.tls else _PLAIN_PORT) else f"{host}:{self.port}"
 
 
 def parse_url(text: str, *, plain: bool = False) -> HttpsUrl:
@@ -98,4 +100,4 @@ def parse_url(text: str, *, plain: bool = False) -> HttpsUrl:
         raise ValueError("the URL must have no user or password")
     if parts.fragment or port == 0:
         raise ValueError(f"{shown!r} must have neither a fragment nor port 0")
-    return HttpsUrl(name, port or (_DEFAULT_PORT if tls else _PLAIN_PORT), text, tls)
+    return HttpsUrl(name, port or (DEFAULT_PORT if tls else _PLAIN_PORT), text, tls)

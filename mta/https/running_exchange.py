@@ -148,7 +148,7 @@ class BodyReader(Protocol):
             self._exchange.fail("connection lost before the end of the answer")
 
 
-class CountedConnection(ProtocolWrapper):
+class CountedHttpConnection(ProtocolWrapper):
     """Counts the octets that arrive on a connection, because the Agent bounds neither headers nor their number."""
 
     exchange: RunningExchange

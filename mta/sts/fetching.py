@@ -1,0 +1,65 @@
+"""Fetches the policy of a domain from its policy host by HTTPS (RFC 8461 section 3.3)."""
+
+from collections.abc import Awaitable, Callable
+
+from mta.https.interface import DEFAULT_PORT, HostUnreachable, HttpAnswer, HttpsError, HttpsRequester
+from mta.sts.policy import MAX_POLICY, PolicyError, StsPolicy, read_policy
+
+_LABEL, _PATH = "mta-sts.", "/.well-known/mta-sts.txt"
+_OK, _REDIRECTS = 200, range(300, 400)
+_MEDIA_TYPE = "text/plain"
+
+
+class PolicyFetchError(Exception):
+    """There is no policy to be had. The message is one line that names the policy host and the reason."""
+
+    def __init__(self, text: str, *, unreachable: bool = False) -> None:
+        super().__init__(text)
+        #: Whether the policy host took no connection.
+        self.unreachable = unreachable
+
+
+class PolicyFetcher:
+    """Fetches policies. The certificate of a policy host must prove its name; redirects are not followed."""
+
+    def __init__(
+        self,
+        https: HttpsRequester,
+        prepare: Callable[[], Awaitable[None]],
+        seconds: Callable[[], float],
+        port: int = DEFAULT_PORT,
+    ) -> None:
+        """`https` must refuse private addresses and those of the relay; `prepare` is called before each request.
+
+        `seconds` is a monotonic clock. `port` is 443 for each policy host on the Internet.
+        """
+        self._https = https
+        self._prepare = prepare
+        self._seconds = seconds
+        self._place = "" if port == DEFAULT_PORT else f":{port}"
+
+    async def fetch(self, domain: str, patience: float) -> StsPolicy:
+        """Return the policy that a domain publishes now, within `patience` seconds. Raises PolicyFetchError."""
+        begun = self._seconds()
+        host = f"{_LABEL}{domain}{self._place}"
+        await self._prepare()
+        # Rounded, because it is shown.
+        left = max(0.0, round(begun + patience - self._seconds(), 1))
+        try:
+            answer = await self._https.request("GET", f"https://{host}{_PATH}", {}, limit=MAX_POLICY, timeout=left)
+            return read_policy(_body(host, answer))
+        except HttpsError as error:
+            raise PolicyFetchError(str(error), unreachable=isinstance(error, HostUnreachable)) from None
+        except PolicyError as error:
+            raise PolicyFetchError(f"{host}: {error}") from None
+
+
+def _body(host: str, answer: HttpAnswer) -> bytes:
+    """Return the policy file in an answer. Raises PolicyFetchError if the answer is none."""
+    if answer.status in _REDIRECTS:
+        raise PolicyFetchError(f"{host}: the answer is a redirect ({answer.status}), which may not be followed")
+    if answer.status != _OK:
+        raise PolicyFetchError(f"{host}: the answer has status {answer.status}")
+    if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != _MEDIA_TYPE:
+        raise PolicyFetchError(f"{host}: the policy is not {_MEDIA_TYPE}")
+    return answer.body
