@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "mta.message": {"mta.fast_value", "mta.smtp"},
     "mta.dkim": (_VALUES | {"mta.blocking"}) - {"mta.connection_errors"},
     "mta.dns": {"mta.file_stamp", "mta.smtp.address", "mta.connection_errors"},
+    "mta.dns.dnssec": {"mta.dns"},
     "mta.https": {
         "mta.connection_errors",
         "mta.smtp.address",

@@ -39,6 +39,7 @@ class _Lookup:
     rdtype: RecordType
     requester: Requester
     zone: str
+    bits: int = 0
     #: The last error of each server that gave no answer.
     errors: dict[Server, str] = field(default_factory=dict)
     #: The servers that replied, with EDNS or without: another attempt of the same kind would give the same.
@@ -87,22 +88,30 @@ class DnsClient:
         self._next_notice = float("-inf")
 
     async def look_up(
-        self, name: str, rdtype: RecordType, requester: Requester = Requester.DELIVERY
+        self, name: str, rdtype: RecordType, requester: Requester = Requester.DELIVERY, *, bits: int = 0
     ) -> DnsReply | LookupFailed:
-        """Return the first reply that is an answer. Raises ValueError if `name` cannot be a DNS name."""
+        """Return the first reply that is an answer; `bits` are those of `make_query`.
+
+        Raises ValueError if `name` cannot be a DNS name.
+        """
         if not self._current_servers():
             return LookupFailed("no DNS server is known: set DNS_SERVERS, or name one in /etc/resolv.conf")
         if self._lookups[requester] >= self._max_lookups:
             return LookupFailed(f"{self._max_lookups} DNS look-ups are waiting already")
         self._lookups[requester] += 1
         try:
-            return await self._run(_Lookup(name, rdtype, requester, zone_of(name)))
+            return await self._run(_Lookup(name, rdtype, requester, zone_of(name), bits))
         finally:
             self._lookups[requester] -= 1
 
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """The servers that are configured at the time."""
+        return tuple(self._configured())
+
     def _current_servers(self) -> Sequence[Server]:
         """Return the servers in the order in which to ask them: that of the configuration, silent ones last."""
-        configured = tuple(self._configured())
+        configured = self.servers
         if configured != self._known:
             self._known, self._servers = configured, list(dict.fromkeys(configured))
             self._replies = dict.fromkeys(configured, 0)
@@ -180,7 +189,8 @@ class DnsClient:
         if is_negative(again):
             return again
         try:
-            return await self._transport.query_tcp(server, make_query(lookup.name, lookup.rdtype), self._timeout)
+            query = make_query(lookup.name, lookup.rdtype, bits=lookup.bits)
+            return await self._transport.query_tcp(server, query, self._timeout)
         except NoReply:
             return again
 
@@ -188,7 +198,7 @@ class DnsClient:
         self, lookup: _Lookup, server: Server, time_limit: float, *, edns: bool, mixed: bool
     ) -> DnsReply:
         """Return the reply over UDP, or over TCP if it is truncated or may be forged. Raises NoReply."""
-        query = make_query(lookup.name, lookup.rdtype, edns=edns, mixed_case=mixed)
+        query = make_query(lookup.name, lookup.rdtype, edns=edns, mixed_case=mixed, bits=lookup.bits)
         try:
             reply = await self._transport.query_udp(server, query, time_limit)
         except ForgedReplies as error:

@@ -15,6 +15,8 @@ import dns.rdatatype
 from mta.dns.answers import Answer, Found, LookupFailed, MxRecord, NoData, NoSuchName, TlsaRecord
 from mta.dns.parser import CNAME, HEADER_OCTETS, MX, TLSA, DnsRecord, DnsReply, MalformedReply, label_text, parse_reply
 
+#: Bits in the header of a query: the reply's AD bit is wanted (RFC 6840), and an answer even if it is bogus (RFC 4035).
+AUTHENTIC_DATA, CHECKING_DISABLED = 0x20, 0x10
 #: The UDP payload that fits every path without fragmentation (DNS flag day 2020).
 UDP_PAYLOAD = 1232
 #: Records kept of one answer, the most preferred MX records; a reply over TCP could have thousands.
@@ -54,9 +56,9 @@ class CanonicalName:
 
 
 def make_query(
-    name: str, rdtype: RecordType, *, edns: bool = True, mixed_case: bool = False
+    name: str, rdtype: RecordType, *, edns: bool = True, mixed_case: bool = False, bits: int = 0
 ) -> dns.message.QueryMessage:
-    """Build a query with a random id, and with `mixed_case` in random case.
+    """Build a query with a random id, with `mixed_case` in random case, and with these bits in its header.
 
     Raises ValueError if `name` cannot be a DNS name. A server repeats the case in its reply, so that each letter is one
     more bit that a forger has to guess.
@@ -67,7 +69,9 @@ def make_query(
         raise ValueError(f"{name!r} cannot be a name: {error}") from None
     if mixed_case:
         absolute = _in_mixed_case(absolute)
-    return dns.message.make_query(absolute, rdtype.value, use_edns=0 if edns else False, payload=UDP_PAYLOAD)
+    query = dns.message.make_query(absolute, rdtype.value, use_edns=0 if edns else False, payload=UDP_PAYLOAD)
+    query.flags |= bits
+    return query
 
 
 def parse_reply_to(query: dns.message.QueryMessage, wire: bytes) -> DnsReply | None:
