@@ -37,11 +37,13 @@ class Leaf:
 
     certificate: x509.Certificate
     key: Key
+    #: The certificates of authorities that the server sends behind its own.
+    above: tuple[x509.Certificate, ...] = ()
 
     @property
     def certificate_pem(self) -> bytes:
-        """The certificate as PEM."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
+        """The certificate, and those behind it, as PEM."""
+        return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in (self.certificate, *self.above))
 
     @property
     def key_pem(self) -> bytes:
@@ -63,6 +65,7 @@ class Leaf:
         options = CertificateOptions(
             privateKey=crypto.PKey.from_cryptography_key(self.key),
             certificate=crypto.X509.from_cryptography(self.certificate),
+            extraCertChain=[crypto.X509.from_cryptography(each) for each in self.above],
             insecurelyLowerMinimumTo=TLSVersion.TLSv1_0 if lowest < SSL.TLS1_2_VERSION else TLSVersion.TLSv1_2,
         )
         options.getContext().set_min_proto_version(lowest)
@@ -87,36 +90,56 @@ class Authority:
         path.write_bytes(self.certificate_pem)
         return path
 
+    def intermediate(self, name: str, *, expired: bool = False) -> "Authority":
+        """Sign the certificate of another authority, which `authority` must allow by its path length."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _authority(_builder(name, self.certificate.subject, key.public_key(), expired=expired), key, 0)
+        return Authority(builder.sign(self.key, hashes.SHA256()), key)
+
     def leaf(
-        self, names: Sequence[str] = (), ips: Sequence[str] = (), *, expired: bool = False, key: Key | None = None
+        self,
+        names: Sequence[str] = (),
+        ips: Sequence[str] = (),
+        *,
+        expired: bool = False,
+        key: Key | None = None,
+        above: Sequence["Authority"] = (),
     ) -> Leaf:
-        """Sign a certificate for these host names and IP addresses; an expired one ended yesterday."""
+        """Sign a certificate for these host names and IP addresses; an expired one ended yesterday.
+
+        The server sends the certificates of the authorities `above` with it.
+        """
         key = key or ec.generate_private_key(ec.SECP256R1())
         builder = _builder((*names, *ips)[0], self.certificate.subject, key.public_key(), expired=expired)
         builder = builder.add_extension(_alternatives(names, ips), critical=False).add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
         )
-        return Leaf(builder.sign(self.key, hashes.SHA256()), key)
+        return Leaf(builder.sign(self.key, hashes.SHA256()), key, tuple(each.certificate for each in above))
 
 
-def authority(name: str = "Test Authority") -> Authority:
-    """Make a root of its own."""
+def authority(name: str = "Test Authority", *, path_length: int = 0) -> Authority:
+    """Make a root of its own, which may have this many authorities below it."""
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        _builder(name, None, key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_SIGNS_CERTIFICATES, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
+    builder = _authority(_builder(name, None, key.public_key()), key, path_length)
     return Authority(builder.sign(key, hashes.SHA256()), key)
 
 
-def self_signed(names: Sequence[str] = (), ips: Sequence[str] = ()) -> Leaf:
+def self_signed(names: Sequence[str] = (), ips: Sequence[str] = (), *, expired: bool = False) -> Leaf:
     """Make a certificate that vouches for itself, as most mail servers have."""
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder((*names, *ips)[0], None, key.public_key())
+    builder = _builder((*names, *ips)[0], None, key.public_key(), expired=expired)
     builder = builder.add_extension(_alternatives(names, ips), critical=False)
     return Leaf(builder.sign(key, hashes.SHA256()), key)
+
+
+def _authority(
+    builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, path_length: int
+) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
 
 
 def _builder(

@@ -76,7 +76,9 @@ MAY_IMPORT = {
         "mta.smtp.sasl.logins",
         "mta.routing.route",
         "mta.connection_errors",
+        "mta.tls.dane",
     },
+    "mta.tls.dane": {"mta.dns.answers", "mta.routing.demands.proof", "mta.tls.certificate_text"},
     "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns"},
     "mta.routing.demands": {"mta.dns.answers", "mta.routing.route"},
     "mta.events": {

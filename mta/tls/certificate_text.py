@@ -5,13 +5,17 @@ Text from a certificate is untrusted, so it is made printable and cut.
 
 import enum
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import extract_patterns
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 
-from mta.smtp.address import printable
+from mta.smtp.address import is_ip, printable
 
 _MAX_TEXT = 120
 _MAX_NAMES = 3
@@ -30,6 +34,8 @@ class Fault(enum.Enum):
     SELF_SIGNED = enum.auto()
     #: The key is too short, or the signature can be forged.
     WEAK = enum.auto()
+    #: None of the TLSA records of the host is for the certificate, or for an authority above it.
+    TLSA_MISMATCH = enum.auto()
     #: Any other fault, for which only another certificate helps.
     UNUSABLE = enum.auto()
 
@@ -143,7 +149,21 @@ def _unknown_extension(certificate: x509.Certificate) -> str:
     return f": {_clean(oid)}" if oid else ""
 
 
-def mismatch(certificate: x509.Certificate, host: str) -> Problem:
+def names_problem(certificate: x509.Certificate, names: Sequence[str]) -> Problem | None:
+    """Return why a certificate is for none of these host names or addresses; None if it is for one of them."""
+    return None if any(_proves(certificate, name) for name in names) else _mismatch(certificate, " or ".join(names))
+
+
+def _proves(certificate: x509.Certificate, name: str) -> bool:
+    identity = IPAddress_ID(name) if is_ip(name) else DNS_ID(name)
+    try:
+        verify_service_identity(extract_patterns(certificate), [identity], [])
+    except (VerificationError, CertificateError):
+        return False
+    return True
+
+
+def _mismatch(certificate: x509.Certificate, host: str) -> Problem:
     """Return the problem of a certificate that is not for this host, with the names that it is for."""
     names = _names(certificate)
     if not names:

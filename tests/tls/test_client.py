@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from harness.certificates import Leaf, authority, self_signed
+from mta.dns.answers import TlsaRecord
+from mta.routing.demands.proof import Proof, ProofSource
 from mta.routing.route import Route, TlsRule
 from mta.tls import client
 from mta.tls.client import (
@@ -28,6 +31,7 @@ from mta.tls.client import (
     describe,
     handshake_failure_text,
 )
+from tests.drivers.tlsa import tlsa
 
 AUTHORITY = authority()
 TRUST = TrustAnchors(AUTHORITY.certificate_pem, system=False)
@@ -198,8 +202,108 @@ class TestAnyCertificate(_Loopback):
 
     def test_the_context_is_made_once(self) -> None:
         again = TrustAnchors(TRUST.roots, system=False)
-        assert client._context(TRUST, TlsRule.REQUIRE) is client._context(again, TlsRule.REQUIRE)
-        assert client._context(TRUST, TlsRule.REQUIRE) is not client._context(TRUST, TlsRule.VERIFY)
+        require, verify = (client._ciphers(_route(rule)) for rule in (TlsRule.REQUIRE, TlsRule.VERIFY))
+        assert client._context(TRUST, require) is client._context(again, require)
+        assert client._context(TRUST, require) is not client._context(TRUST, verify)
+
+
+ROOT = authority("Domain's Own", path_length=1)
+BELOW = ROOT.intermediate("Below")
+OWN_EXPIRED = self_signed(["elsewhere.test"], expired=True)
+
+
+def _proved(proof: Proof, rule: TlsRule = TlsRule.OPPORTUNISTIC) -> Route:
+    return replace(_route(rule), proof=proof)
+
+
+def _sts(*names: str, enforced: bool = True) -> Route:
+    return _proved(Proof(ProofSource.STS, "example.test", names or (HOST,), enforced=enforced))
+
+
+def _dane(*records: TlsaRecord, names: tuple[str, ...] = (HOST,), server_name: str = "") -> Route:
+    return _proved(Proof(ProofSource.DANE, "example.test", names, records, server_name))
+
+
+class TestDemandsOfDomains(_Loopback):
+    async def test_sts_needs_an_authority_and_the_name(self) -> None:
+        assert (await self.meet(GOOD, _sts())).endswith(" verified sts")
+        assert (await self.refusal(self_signed([HOST]), _sts())) == "self-signed certificate"
+        other = AUTHORITY.leaf(["other.test"])
+        assert (await self.refusal(other, _sts())) == "certificate is for other.test, not for mx.example.test"
+        assert (await self.refusal(AUTHORITY.leaf([HOST], expired=True), _sts())).startswith("certificate expired")
+
+    async def test_one_of_the_names_is_enough(self) -> None:
+        assert (await self.meet(GOOD, _sts("other.test", HOST))).endswith(" verified sts")
+
+    async def test_sts_in_testing_takes_every_certificate_and_tells_its_fault(self) -> None:
+        said = await self.meet(self_signed([HOST]), _sts(enforced=False))
+        assert said.endswith(" unverified (self-signed certificate)")
+        assert (await self.meet(GOOD, _sts(enforced=False))).endswith(" verified sts")
+
+    async def test_requiretls_needs_the_same_as_sts(self) -> None:
+        route = _proved(Proof(ProofSource.REQUIRETLS, "", (HOST,)))
+        assert (await self.meet(GOOD, route)).endswith(" verified")
+        await self.refusal(self_signed([HOST]), route)
+
+    async def test_a_record_of_the_host_proves_whatever_the_certificate_says(self) -> None:
+        said = await self.meet(OWN_EXPIRED, _dane(tlsa(3, 1, 1, OWN_EXPIRED.certificate)))
+        assert said.endswith(" dane")
+        assert self.names == [HOST.encode()]
+
+    async def test_a_record_of_an_authority_proves_a_chain_that_nobody_else_trusts(self) -> None:
+        leaf = BELOW.leaf([HOST], above=[BELOW, ROOT])
+        for record in (tlsa(2, 0, 1, ROOT.certificate), tlsa(2, 1, 1, BELOW.certificate)):
+            assert (await self.meet(leaf, _dane(record))).endswith(" dane")
+        not_sent = BELOW.leaf([HOST], above=[BELOW])
+        assert (await self.meet(not_sent, _dane(tlsa(2, 0, 0, ROOT.certificate)))).endswith(" dane")
+
+    async def test_no_certificate_is_good_that_matches_no_record(self) -> None:
+        record = tlsa(3, 1, 1, OWN_EXPIRED.certificate)
+        said = await self.refusal(GOOD, _dane(record))
+        assert said.startswith("certificate matches none of the TLSA records of mx.example.test: 3 1 1 ")
+
+    async def test_the_name_of_the_records_is_the_one_that_the_host_is_asked_for(self) -> None:
+        route = _dane(tlsa(3, 1, 1, GOOD.certificate), server_name="base.test")
+        assert (await self.meet(GOOD, route)).endswith(" dane")
+        assert self.names == [b"base.test"]
+        said = await self.refusal(self_signed([HOST]), route)
+        assert "TLSA records of base.test" in said
+
+    async def test_a_rule_of_the_operator_that_is_stricter_holds_too(self) -> None:
+        proof = Proof(ProofSource.DANE, "example.test", (HOST,), (tlsa(3, 1, 1, OWN_EXPIRED.certificate),))
+        assert await self.refusal(OWN_EXPIRED, _proved(proof, TlsRule.VERIFY)) == "self-signed certificate"
+        for_good = replace(proof, records=(tlsa(3, 1, 1, GOOD.certificate),))
+        assert (await self.meet(GOOD, _proved(for_good, TlsRule.VERIFY))).endswith(" dane")
+
+    async def test_records_of_which_none_can_be_used_leave_every_certificate_good(self) -> None:
+        said = await self.meet(self_signed([HOST]), _proved(Proof(ProofSource.DANE, "example.test")))
+        assert said.endswith(" unverified (self-signed certificate)")
+
+    async def test_both_versions_of_tls_will_do(self) -> None:
+        route = _dane(tlsa(3, 1, 1, GOOD.certificate))
+        said = await self.meet(GOOD, route, highest=SSL.TLS1_2_VERSION)
+        assert said.startswith("TLSv1.2 ")
+        assert said.endswith(" dane")
+        with pytest.raises(CertificateRejected):
+            await self.meet(self_signed([HOST]), route, highest=SSL.TLS1_2_VERSION)
+
+    async def test_no_session_is_resumed_so_that_each_certificate_is_checked(self) -> None:
+        for highest in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            leaf = AUTHORITY.leaf([HOST])
+            good, bad = (_dane(tlsa(3, 1, 1, each.certificate)) for each in (leaf, OWN_EXPIRED))
+            port = self.listen(leaf, highest=highest)
+            for route in (good, good, bad):
+                client = _Client()
+                options = client_options(route, TRUST)
+                endpoint = wrapClientTLS(options, TCP4ClientEndpoint(reactor, "127.0.0.1", port))
+                await connectProtocol(endpoint, client)
+                if route is good:
+                    await client.done
+                    client.transport.loseConnection()
+                else:
+                    client.done.addErrback(lambda failure: failure.trap(CertificateRejected))
+                await client.ended
+                assert options.verified == (route is good)
 
 
 class TestStartTls(_Loopback):

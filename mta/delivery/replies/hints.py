@@ -116,6 +116,7 @@ _AT_SMARTHOST = {
     ),
     Fault.SELF_SIGNED: "If it is your smarthost's own, name the certificate in {ca_file}",
     Fault.WEAK: _REPLACE_WEAK,
+    Fault.TLSA_MISMATCH: _REPLACE,
     Fault.UNUSABLE: _REPLACE,
 }
 _AT_MX_HOST = _AT_SMARTHOST | {
@@ -140,6 +141,7 @@ _AT_PROVIDER = {
     Fault.UNKNOWN_ISSUER: _PROXY,
     Fault.SELF_SIGNED: _PROXY,
     Fault.WEAK: _FORGED,
+    Fault.TLSA_MISMATCH: _FORGED,
     Fault.UNUSABLE: _FORGED,
 }
 

@@ -30,3 +30,10 @@ class Proof:
     server_name: str = ""
     #: False for MTA-STS in mode "testing": the result is told, and mail is delivered all the same.
     enforced: bool = True
+
+    @property
+    def given(self) -> str:
+        """The words of the log for a certificate that gave the proof: `verified`, `verified sts` or `dane`."""
+        if self.records:
+            return "dane"
+        return "verified sts" if self.source is ProofSource.STS else "verified"

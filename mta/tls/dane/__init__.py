@@ -1,0 +1,1 @@
+"""Certificates and the TLSA records of their hosts."""
