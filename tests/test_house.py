@@ -205,6 +205,7 @@ MAY_IMPORT = {
         "mta.routing.hostpatterns",
         "mta.retry_schedule",
         "mta.delivery.local.rule",
+        "mta.delivery.local.srs",
         "mta.inbound.networks",
         "mta.queue.postgres.url",
     },
@@ -223,6 +224,7 @@ MAY_IMPORT = {
         "mta.config.table",
         "mta.config.value_types",
         "mta.delivery.local.rule",
+        "mta.delivery.local.srs",
         "mta.inbound.networks",
         "mta.queue.postgres.url",
         "mta.routing.demands.tls_policy",
@@ -708,6 +710,7 @@ MAY_IMPORT_EXACTLY = {
         "mta.event_log.repeats",
     },
     "mta.delivery.local.rule": {"mta.smtp"},
+    "mta.delivery.local.srs": {"mta.smtp"},
     "mta.inbound.networks": set(),
 }
 

@@ -89,6 +89,12 @@ With `lmtp` the mail store decides which users exist. It listens on a host and p
 Lines have the form `name: target, target`. A target is a local user or any address; commands, files and lists in other
 files are ignored. Aliases are looked up before Maildirs and the mail store. Changes take effect without a restart.
 A file that is set must exist; `/etc/aliases` is used only if it exists.""",
+    "SRS_DOMAIN": """\
+The sender `ann@example.net` of forwarded mail becomes `SRS0=hash=day=example.net=ann@SRS_DOMAIN`, so that the mail
+passes SPF. The domain is local. It takes reports to such senders for 21 days and sends them on; other mail to them is
+refused. Senders of local domains stay. See docs/local-delivery.md.""",
+    "SRS_SECRET": """\
+Each secret has at least 8 characters. In a file they may be on lines of their own.""",
     "CERTIFICATE_PATH": """\
 The host's own certificate comes first, then the intermediate certificates. If one of the two files is missing or empty,
 STARTTLS is not offered and a notice is logged; if key and certificate do not match, the start fails.

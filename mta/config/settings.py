@@ -13,6 +13,7 @@ from mta.config.logins.submission import Submission, read_submission
 from mta.config.readers.admin import AdminSettings, read_admin
 from mta.config.readers.domains import read_local_delivery, read_local_domains, read_mailname, read_relay_domains
 from mta.config.readers.events import EventsTarget, read_events
+from mta.config.readers.forwarding import read_srs
 from mta.config.readers.networks import read_proxy_networks, read_trusted
 from mta.config.readers.secure_delivery import SecureDelivery, read_secure_delivery
 from mta.config.readers.shared_queue import SharedQueue, read_shared_queue
@@ -31,6 +32,7 @@ from mta.config.unknown_variables import (
     notice_unknown_variables,
 )
 from mta.delivery.local.rule import LocalRule
+from mta.delivery.local.srs import SrsSettings
 from mta.file_states import FileStates
 from mta.inbound.networks import IPNetwork, TrustList
 from mta.oauth.grants import Grant
@@ -118,6 +120,7 @@ class Settings:
     queue_dir: Path
     #: The queue that this relay shares with others; None if its queue is in `queue_dir`.
     shared_queue: SharedQueue | None
+    srs: SrsSettings | None
     #: The number of processes that share the work, 1 or more.
     workers: int
     mail_dir: Path
@@ -243,6 +246,7 @@ def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _N
         dkim_canon=get(table.DKIM_CANON),
         queue_dir=get(table.QUEUE_DIR),
         shared_queue=shared_queue,
+        srs=read_srs(reader, aliases),
         workers=get(table.WORKERS) or usable_cores(),
         mail_dir=get(table.MAIL_DIR),
         dns_servers=get(table.DNS_SERVERS),

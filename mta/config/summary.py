@@ -188,7 +188,10 @@ def describe_local_delivery(settings: Settings) -> str:
     """Return the place that local mail is delivered to, in words."""
     rule = settings.local_delivery
     words = _LOCAL[rule.kind].format(mail_dir=settings.mail_dir, rule=rule)
-    return words + (f", aliases from {settings.aliases_file}" if settings.aliases_file else "")
+    if settings.aliases_file is None:
+        return words
+    rewritten = f", whose senders become addresses in {settings.srs.domain}" if settings.srs else ""
+    return f"{words}, aliases from {settings.aliases_file}{rewritten}"
 
 
 def _route(settings: Settings) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from mta.config import value_types
 from mta.config.logins import table as logins
-from mta.config.readers import secure_delivery
+from mta.config.readers import forwarding, secure_delivery
 from mta.config.rules import table as rules
 from mta.config.setting import Setting
 from mta.routing.route import TlsRule
@@ -101,6 +101,7 @@ ALIASES_FILE = Setting(
     "/etc/aliases",
     default_meaning="`/etc/aliases` if it exists",
 )
+SRS_DOMAIN, SRS_SECRET = forwarding.SRS_DOMAIN, forwarding.SRS_SECRET
 CERTIFICATE_PATH = Setting(
     "CERTIFICATE_PATH",
     value_types.OPTIONAL_PATH,

@@ -18,7 +18,7 @@ from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
 from mta.daemon.clocks import ClockWatch
 from mta.daemon.parts.admin import AskedRelay, OwnState
 from mta.daemon.parts.context import RelayContext
-from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules
+from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules, sender_rewriting
 from mta.daemon.parts.listening import listener
 from mta.daemon.parts.lookups import store_lookup, trust_lookup
 from mta.daemon.parts.metrics import RelayFigures, dns_observer, relay_figures
@@ -210,6 +210,7 @@ def _local_mail(context: RelayContext, queue: RelayQueue, aliases: AliasesFile |
             new_id=lambda: context.ids.new(context.wall_clock()),
             writer=queue.writer,
             require_room=queue.require_room,
+            rewriting=sender_rewriting(settings, context.wall_clock, context.event_log.notice),
         )
     return local_mail(settings, context.in_thread, context.wall_clock, forwarding)
 

@@ -116,7 +116,7 @@ class _DryRun:
         except ProtocolRefusal as refusal:
             return MailVerdict(Moment.RCPT, text, refusal.reply, "")
         address = found.recipient.address
-        verdict = self._relay.policy.recipient(self._client, address)
+        verdict = self._relay.policy.recipient(self._client, address, facts.sender)
         if verdict is None:
             return await self._checked(address, facts)
         return address if verdict.positive else MailVerdict(Moment.RCPT, str(address), verdict, "")

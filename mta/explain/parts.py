@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from mta.blocking import run_inline
 from mta.config.settings import Settings
-from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules
+from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules, sender_rewriting
 from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
 from mta.delivery.route_rules import RouteRules
@@ -160,6 +160,7 @@ def _forwarding(settings: Settings, notice: Callable[[str], None]) -> Forwarding
         new_id=_never,
         writer=_never,
         require_room=_never,
+        rewriting=sender_rewriting(settings, time.time, notice),
     )
 
 

@@ -52,7 +52,9 @@ class RelayPolicy:
 
     `is_local` tells whether mail for a domain, or for an address literal, is delivered here. `mailbox` tells whether a
     local address can get mail, and may raise OSError. `may_be_trusted` tells whether a look-up that is not complete may
-    still show that a client is trusted; its argument is the client's IP address.
+    still show that a client is trusted; its argument is the client's IP address. `return_path` recognizes local
+    addresses that take reports about forwarded mail: it returns why mail from a sender to one is refused, "" if it is
+    taken, and None for any other address.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class RelayPolicy:
         is_local: Callable[[str], bool],
         mailbox: Callable[[Address], bool],
         may_be_trusted: Callable[[str], bool] = lambda _: False,
+        return_path: Callable[[Address, Address | None], str | None] | None = None,
     ) -> None:
         self._relay_domains = relay_domains
         self._is_local = is_local
         self._mailbox = mailbox
         self._may_be_trusted = may_be_trusted
+        self._return_path = return_path
 
     def sender(self, client: Client, address: Address | None) -> Reply:
         """Return the reply to MAIL.
@@ -78,7 +82,7 @@ class RelayPolicy:
             return SENDER_OK
         return client.senders.refusal_of_sender(address) or SENDER_OK
 
-    def recipient(self, client: Client, address: Address) -> Reply | None:
+    def recipient(self, client: Client, address: Address, sender: Address | None) -> Reply | None:
         """Return the reply to RCPT, or None if it depends on the routing of the domain.
 
         The routing decides on a stranger's recipient in a domain of RELAY_DOMAINS, and on a trusted client's address
@@ -87,6 +91,8 @@ class RelayPolicy:
         if address.is_literal and not client.trusted:
             return self._refuse_literal(client)
         local = self._is_local(address.domain)
+        if local and self._return_path is not None and (refusal := self._return_path(address, sender)) is not None:
+            return reply(550, "5.7.1", f"<{address}>: {refusal}") if refusal else RECIPIENT_OK
         if (_RESTRICTED_HERE if local else _RESTRICTED_BEYOND).search(address.local):
             return RESTRICTED
         if local:

@@ -53,7 +53,7 @@ class Policy(TypingProtocol):
     def sender(self, client: Client, address: Address | None) -> Reply:
         """Return the reply to MAIL."""
 
-    def recipient(self, client: Client, address: Address) -> Reply | None:
+    def recipient(self, client: Client, address: Address, sender: Address | None) -> Reply | None:
         """Return the reply to RCPT, or None if it depends on the routing of the domain."""
 
 
@@ -188,7 +188,7 @@ class Session:
         recipient = event.recipient
         if len(self._recipients) >= MIN_RECIPIENTS and not self._intake.room_for_recipient():
             return canned_replies.TOO_MANY_RECIPIENTS
-        verdict = self._policy.recipient(self.client, recipient.address)
+        verdict = self._policy.recipient(self.client, recipient.address, self._mail.sender)
         if verdict is not None:
             return self._recipient_decided(recipient, verdict)
         book = self._book if self._recipients else self._rules.book

@@ -72,6 +72,7 @@ def test_a_relay_works_without_settings() -> None:
         dkim_canon=("relaxed", "relaxed"),
         queue_dir=Path("/var/spool/smtprelay"),
         shared_queue=None,
+        srs=None,
         workers=1,
         mail_dir=Path("/var/mail"),
         dns_servers=(),

@@ -13,7 +13,7 @@ NAMES = [setting.name for setting in SETTINGS]
 def test_the_table_has_every_setting_once() -> None:
     assert len(set(NAMES)) == len(NAMES)
     assert NAMES[:4] == ["PORT", "BIND_IP", "BIND_IP6", "DISABLE_IPV6"]
-    assert len(NAMES) == 92
+    assert len(NAMES) == 94
 
 
 def test_the_secrets_are_the_six_of_the_exim_image_the_parts_of_grants_the_users_the_events_and_the_passwords() -> None:
@@ -21,7 +21,7 @@ def test_the_secrets_are_the_six_of_the_exim_image_the_parts_of_grants_the_users
     clients = {f"{prefix}_CLIENT_{part}" for prefix in ("SMARTHOST", "GMAIL") for part in ("ID", "SECRET")}
     tokens = {f"{prefix}_REFRESH_TOKEN" for prefix in ("SMARTHOST", "GMAIL", "O365")}
     others = {"O365_USER", "O365_CLIENT_SECRET", "GMAIL_SERVICE_ACCOUNT", "AUTH_USERS", "EVENTS_URL", "EVENTS_SECRET"}
-    others |= {"ADMIN_PASSWORD", "QUEUE_PASSWORD"}
+    others |= {"ADMIN_PASSWORD", "QUEUE_PASSWORD", "SRS_SECRET"}
     assert {setting.name for setting in SETTINGS if setting.secret} == logins | clients | tokens | others
 
 

@@ -56,7 +56,7 @@ class ScriptPolicy:
     def sender(self, client: Client, address: Address | None) -> Reply:
         return REFUSED if address is not None and address.domain == "refused.test" else canned_replies.SENDER_OK
 
-    def recipient(self, client: Client, address: Address) -> Reply | None:
+    def recipient(self, client: Client, address: Address, sender: Address | None) -> Reply | None:
         return None
 
     def look_up(self, domain: str) -> Reply:

@@ -82,6 +82,27 @@ def test_recipients_that_are_one_alias_or_one_mailbox_get_one_copy(world):
         assert (len(saved(relay, "bob")), len(saved(relay, "postmaster"))) == (1, 1)
 
 
+def test_the_sender_of_forwarded_mail_is_rewritten_and_reports_find_the_way_back(world):
+    sink = world.sink()
+    names = aliases(world, f"both: bob, {TO}\n")
+    with here(world, sink, ALIASES_FILE=str(names), SRS_DOMAIN="srs.test", SRS_SECRET="battery-staple") as relay:
+        relay.submit(HARD, f"both@{HERE}", sender="ann@example.test")
+        (message,) = received(sink)
+        relay.wait_until_empty()
+        assert message.sender.startswith("SRS0=")
+        assert message.sender.endswith("=example.test=ann@srs.test")
+        (content,) = saved(relay, "bob")
+        assert content.startswith(b"Return-Path: <ann@example.test>\r\n")
+        assert refusal(relay, message.sender)[1].endswith("reports about mail only, whose sender is <>")
+        forged = message.sender.replace("=ann", "=eve")
+        with relay.client("127.0.0.2") as stranger:
+            refused = stranger.sendmail("", [message.sender, forged], mail())
+        assert {to: code for to, (code, _) in refused.items()} == {forged: 550}
+        report = received(sink, 2)[1]
+        relay.wait_until_empty()
+        assert (report.sender, report.recipients) == ("", ("ann@example.test",))
+
+
 def test_an_alias_reaches_mailboxes_here_and_addresses_outside(world):
     sink = world.sink()
     text = f"all: bob, carol,\n {TO}\nadmin: bob\npostmaster: admin\n"

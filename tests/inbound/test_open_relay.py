@@ -69,8 +69,10 @@ NO_SAY = {
     *("RULES_DIR", "ALLOWED_SENDERS", "ALLOWED_RECIPIENTS"),
     # These change mail that is accepted, of clients that may send anywhere.
     *("FORCE_SENDER", "MASQUERADE_DOMAINS", "REDIRECT_TO", "BCC_TO", "HIDE_CLIENTS"),
-    # This limits mail that leaves.
-    "SEND_RATE",
+    # An address in this domain is taken for a report if the relay has signed it (tests/delivery/local/test_srs.py).
+    *("SRS_DOMAIN", "SRS_SECRET"),
+    # These limit mail that leaves, and the hosts that it goes to.
+    *("SEND_RATE", "TLS_POLICY", "MTA_STS", "DANE", "DNSSEC"),
 }
 
 
@@ -103,7 +105,7 @@ class Relay:
         except ProtocolRefusal:
             return None
         address = command.recipient.address
-        verdict = self._policy.recipient(Client(client, trusted), address)
+        verdict = self._policy.recipient(Client(client, trusted), address, None)
         # None: the routing has the last word, which a relay domain has here.
         if verdict is None and address.is_literal and isinstance(found(self.router(), address.domain), Failed):
             return None

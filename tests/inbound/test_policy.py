@@ -26,7 +26,7 @@ POLICY = RelayPolicy(RELAYED, is_here, lambda address: address.local == "bob")
 
 
 def code(client: Client, local: str, domain: str) -> int | None:
-    verdict = POLICY.recipient(client, Address(local, domain))
+    verdict = POLICY.recipient(client, Address(local, domain), None)
     return None if verdict is None else verdict.code
 
 
@@ -43,7 +43,7 @@ def test_trusted_clients_may_send_anywhere() -> None:
 
 
 def test_a_stranger_may_not_relay_and_the_reply_names_the_settings() -> None:
-    verdict = POLICY.recipient(STRANGER, Address("x", "anywhere.test"))
+    verdict = POLICY.recipient(STRANGER, Address("x", "anywhere.test"), None)
     assert str(verdict).startswith("550 5.7.1 relay not permitted: 203.0.113.9 is not in RELAY_NETWORKS")
     assert "anywhere.test is not in RELAY_DOMAINS" in str(verdict)
 
@@ -94,14 +94,14 @@ def test_paths_and_pipes_are_refused_at_home(local: str) -> None:
 
 def test_a_client_that_may_prove_to_be_trusted_gets_a_451() -> None:
     policy = RelayPolicy(RELAYED, is_here, lambda address: False, lambda client: client == STRANGER.address)
-    verdicts = [policy.recipient(STRANGER, Address("x", domain)) for domain in ("anywhere.test", "here.test")]
+    verdicts = [policy.recipient(STRANGER, Address("x", domain), None) for domain in ("anywhere.test", "here.test")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 550]
     assert "RELAY_NETWORKS" in str(verdicts[0])
     literal = Address("x", "[192.0.2.7]")
     assert policy.sender(STRANGER, literal).code == 451
-    assert policy.recipient(STRANGER, literal) == policy.sender(STRANGER, literal)
-    assert policy.recipient(STRANGER, Address("x", "relay.test")) is None
-    other = policy.recipient(Client("203.0.113.10", trusted=False), Address("x", "anywhere.test"))
+    assert policy.recipient(STRANGER, literal, None) == policy.sender(STRANGER, literal)
+    assert policy.recipient(STRANGER, Address("x", "relay.test"), None) is None
+    other = policy.recipient(Client("203.0.113.10", trusted=False), Address("x", "anywhere.test"), None)
     assert other is not None
     assert other.code == 550
 
@@ -111,8 +111,29 @@ def test_mailboxes_that_cannot_be_read_get_a_451() -> None:
         raise FileNotFoundError(address)
 
     policy = RelayPolicy(domain_list([]), domain_list(["here.test"]).matches, away)
-    verdicts = [policy.recipient(FRIEND, Address(local, "here.test")) for local in ("bob", "postmaster")]
+    verdicts = [policy.recipient(FRIEND, Address(local, "here.test"), None) for local in ("bob", "postmaster")]
     assert [verdict.code for verdict in verdicts if verdict is not None] == [451, 250]
+
+
+def test_an_address_for_reports_is_decided_before_all_other_local_ones() -> None:
+    refusals = {"good/one": "", "forged": "this relay did not make this address"}
+    policy = RelayPolicy(
+        domain_list([]),
+        domain_list(["here.test"]).matches,
+        lambda address: address.local == "bob",
+        return_path=lambda address, sender: refusals.get(address.local) if sender is None else None,
+    )
+
+    def answer(local: str, sender: Address | None = None) -> str:
+        return str(policy.recipient(STRANGER, Address(local, "here.test"), sender))
+
+    assert answer("good/one") == "250 2.1.5 recipient ok"
+    assert answer("forged") == "550 5.7.1 <forged@here.test>: this relay did not make this address"
+    assert answer("bob") == "250 2.1.5 recipient ok"
+    assert answer("good/one", Address("a", "b.test")) == "550 5.1.3 restricted characters in address"
+    elsewhere = policy.recipient(STRANGER, Address("good/one", "else.test"), None)
+    assert elsewhere is not None
+    assert elsewhere.code == 550
 
 
 class SlowRouter:

@@ -51,7 +51,8 @@ def read_local_domains(reader: SettingsReader) -> DomainList:
     both = sorted(set(others).intersection(reader.get(table.RELAY_DOMAINS).patterns))
     if both:
         reader.notice(f"{both[0]} in RELAY_DOMAINS has no effect: OTHER_HOSTNAMES makes it local")
-    return DomainList(tuple(dict.fromkeys((_LOCALHOST, *others))))
+    rewritten = filter(None, (reader.get(table.SRS_DOMAIN),))
+    return DomainList(tuple(dict.fromkeys((_LOCALHOST, *others, *rewritten))))
 
 
 def read_local_delivery(reader: SettingsReader) -> LocalRule:

@@ -11,6 +11,7 @@ from mta.delivery.local.forward import Forwarding
 from mta.delivery.local.lmtp import mail_store
 from mta.delivery.local.local import LocalMail
 from mta.delivery.local.rule import LocalKind
+from mta.delivery.local.srs import SenderRewriting
 from mta.inbound.policy import RelayPolicy
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.router import MailRouter
@@ -65,6 +66,20 @@ def local_mail(
     )
 
 
+def sender_rewriting(
+    settings: Settings, wall_clock: Callable[[], float], notice: Callable[[str], object]
+) -> SenderRewriting | None:
+    """Return the rewriting of the senders of forwarded mail; None if they stay as they are."""
+    if settings.srs is None:
+        return None
+    mailname = settings.mailname.lower()
+
+    def is_own(domain: str) -> bool:
+        return domain == mailname or settings.local_domains.matches(domain)
+
+    return SenderRewriting(settings.srs, is_own, wall_clock, notice)
+
+
 def relay_policy(
     settings: Settings, rules: RouterRules, local: LocalMail, may_be_trusted: Callable[[str], bool]
 ) -> RelayPolicy:
@@ -72,4 +87,5 @@ def relay_policy(
 
     `may_be_trusted` tells whether a client's IP address may prove to be trusted once all look-ups are complete.
     """
-    return RelayPolicy(settings.relay_domains, rules.is_local, local.accepts, may_be_trusted)
+    return_path = None if local.rewriting is None else local.rewriting.refusal
+    return RelayPolicy(settings.relay_domains, rules.is_local, local.accepts, may_be_trusted, return_path)

@@ -4,11 +4,12 @@ Each target gets one copy of a message, however many of the message's recipients
 thousand recipients `info+1`, `info+2` and so on, which are one alias, would turn one message into a thousand.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mta.delivery.local.aliases import Aliases, Expansion
 from mta.delivery.local.interface import Expanded
+from mta.delivery.local.srs import SenderRewriting
 from mta.message.envelope import Envelope, Notify, Recipient
 from mta.message.outcome import Delivered, Outcome, TryLater
 from mta.queue.interface import BodyWriter, Claim, NewMail, Pending, QueueError, QueueFull, QueueId
@@ -34,6 +35,8 @@ class Forwarding:
     writer: Callable[[QueueId], BodyWriter]
     #: The queue's: raises QueueFull if this number of further octets would leave too little room.
     require_room: Callable[[int], None]
+    #: Rewrites the senders of mail that leaves; None if they stay as they are.
+    rewriting: SenderRewriting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class AliasMessage:
     alias: Recipient
     recipients: dict[AddressKey, Recipient]
     companions: Sequence[int] = ()
+    #: The sender in place of the message's own; None if that stays.
+    sender: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,16 @@ def outside_key(address: Address) -> AddressKey:
     return (address.local, address.domain)
 
 
-def plan_messages(aliases: Sequence[tuple[Pending, Expansion]], reached: Collection[AddressKey]) -> ForwardPlan:
+def plan_messages(
+    aliases: Sequence[tuple[Pending, Expansion]],
+    reached: Collection[AddressKey],
+    outside_sender: Address | None = None,
+) -> ForwardPlan:
     """Plan the messages that replace aliases, so that each target is a recipient of exactly one of them.
 
-    The addresses in `reached` get the message anyway and are left out. The time is linear in the number of targets;
-    recipients that share an expansion object cost one pass over it.
+    The addresses in `reached` get the message anyway and are left out. Targets on other hosts get messages of their own
+    if these need an `outside_sender`. The time is linear in the number of targets; recipients that share an expansion
+    object cost one pass over it.
     """
     messages: list[AliasMessage] = []
     holders: dict[AddressKey, int] = {}
@@ -80,7 +90,12 @@ def plan_messages(aliases: Sequence[tuple[Pending, Expansion]], reached: Collect
         alias = replace(pending.recipient, notify=_without_success(pending.recipient))
         same = (id(expansion), alias.notify)
         if same not in known:
-            known[same] = _add_targets(messages, holders, alias, expansion, reached)
+            targets = _targets(expansion) if outside_sender is None else _users(expansion)
+            needed = _add_targets(messages, holders, AliasMessage(alias, {}), targets, reached)
+            if outside_sender is not None and expansion.outside:
+                message = AliasMessage(alias, {}, needed, outside_sender)
+                needed = _add_targets(messages, holders, message, _outside(expansion), reached)
+            known[same] = needed
         needs[pending.index] = known[same]
     return ForwardPlan(messages, needs)
 
@@ -88,14 +103,14 @@ def plan_messages(aliases: Sequence[tuple[Pending, Expansion]], reached: Collect
 def _add_targets(
     messages: list[AliasMessage],
     holders: dict[AddressKey, int],
-    alias: Recipient,
-    expansion: Expansion,
+    message: AliasMessage,
+    targets: Iterable[tuple[AddressKey, Address]],
     reached: Collection[AddressKey],
 ) -> Sequence[int]:
     """Add a message for the targets of an alias that have none yet; return the indexes of the messages it needs."""
-    needed: dict[int, None] = {}
+    alias, needed = message.alias, dict.fromkeys(message.companions)
     new: dict[AddressKey, Recipient] = {}
-    for target, address in _targets(expansion):
+    for target, address in targets:
         if target in reached:
             continue
         holder = holders.get(target)
@@ -108,7 +123,7 @@ def _add_targets(
             recipients[target] = replace(known, notify=_merged(known.notify, alias.notify))
     if new:
         holders.update(dict.fromkeys(new, len(messages)))
-        messages.append(AliasMessage(alias, new, tuple(needed)))
+        messages.append(replace(message, recipients=new, companions=tuple(needed)))
         needed[len(messages) - 1] = None
     return tuple(needed)
 
@@ -132,7 +147,7 @@ def write_messages(
 def write_message(claim: Claim, message: AliasMessage, id: QueueId, body: BodyWriter) -> NewMail:
     """Write a message; return it for the queue, to which it is not added yet. Blocks.
 
-    The sender is unchanged. `Delivered-To:` at the top names the alias, so that a mail loop is recognised. Raises
+    `Delivered-To:` at the top names the alias, so that a mail loop is recognised. Raises
     OSError if the body cannot be read and QueueError if it cannot be written.
     """
     try:
@@ -187,14 +202,25 @@ def _cause(error: OSError | QueueError) -> str:
 
 
 def _envelope(envelope: Envelope, message: AliasMessage) -> Envelope:
-    return replace(envelope, recipients=tuple(message.recipients.values()), origin=envelope.origin.by_alias())
+    return replace(
+        envelope,
+        sender=message.sender or envelope.sender,
+        recipients=tuple(message.recipients.values()),
+        origin=envelope.origin.by_alias(),
+    )
 
 
 def _targets(expansion: Expansion) -> Iterator[tuple[AddressKey, Address]]:
-    for user in expansion.users:
-        yield user_key(user), user
-    for address in expansion.outside:
-        yield outside_key(address), address
+    yield from _users(expansion)
+    yield from _outside(expansion)
+
+
+def _users(expansion: Expansion) -> Iterator[tuple[AddressKey, Address]]:
+    return ((user_key(user), user) for user in expansion.users)
+
+
+def _outside(expansion: Expansion) -> Iterator[tuple[AddressKey, Address]]:
+    return ((outside_key(address), address) for address in expansion.outside)
 
 
 def _without_success(recipient: Recipient) -> Notify | None:

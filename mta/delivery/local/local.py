@@ -20,6 +20,7 @@ from mta.delivery.local.forward import (
 )
 from mta.delivery.local.interface import Expanded, LocalPart, Outcomes
 from mta.delivery.local.mailboxes import Copy, Mailboxes, delivered_to_values, is_delivered_to, loop_failure
+from mta.delivery.local.srs import SenderRewriting, SrsRefused
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Claim, Pending
 from mta.routing.route import Plan
@@ -49,6 +50,11 @@ class LocalMail:
         self._run = run
         self._store = store
         self._forwarding = forwarding
+
+    @property
+    def rewriting(self) -> SenderRewriting | None:
+        """The rewriting of the senders of forwarded mail; None if they stay as they are."""
+        return None if self._forwarding is None else self._forwarding.rewriting
 
     def accepts(self, address: Address) -> bool:
         """Whether mail for a local address can be delivered. Raises OSError if MAIL_DIR cannot be read.
@@ -130,11 +136,13 @@ class LocalMail:
         forwarding = self._forwarding
         if forwarding is None:
             return lambda _: None
-        aliases, is_local = forwarding.aliases(), forwarding.is_local
+        aliases, is_local, rewriting = forwarding.aliases(), forwarding.is_local, forwarding.rewriting
         known: dict[tuple[str, str], Expansion] = {}
 
         def expand(address: Address) -> Expansion | None:
             domain = address.domain or "localhost"
+            if rewriting is not None and (stands_for := _original(rewriting, address)) is not None:
+                return stands_for
             key = aliases.key(address.local, domain)
             if key is None:
                 return None
@@ -171,7 +179,10 @@ class LocalMail:
             if is_delivered_to(pending.recipient.address, delivered_to)
         }
         rest = [(pending, expansion) for pending, expansion in aliases if pending.index not in outcomes]
-        plan = plan_messages(rest, self._reached_directly(claim, expand, forwarding))
+        reached = self._reached_directly(claim, expand, forwarding)
+        rewriting = forwarding.rewriting
+        sender = None if rewriting is None else rewriting.forwarded(claim.envelope.sender)
+        plan = plan_messages(rest, reached, sender)
         ids = [forwarding.new_id() for _ in plan.messages]
         written = await self._run(lambda: write_messages(claim, plan, ids, forwarding))
         return outcomes | {
@@ -191,6 +202,15 @@ class LocalMail:
             if user is not None:
                 reached.add(user_key(user))
         return frozenset(reached)
+
+
+def _original(rewriting: SenderRewriting, address: Address) -> Expansion | None:
+    """Return the first sender of forwarded mail to which a report goes on; None if the address is no such sender."""
+    try:
+        sender = rewriting.original(address)
+    except SrsRefused:
+        return Expansion(refused=True)
+    return None if sender is None else Expansion(outside=(sender,))
 
 
 class _RecipientsByTask:

@@ -52,6 +52,31 @@ def who(*outside: str, users: Collection[str] = ()) -> Expansion:
     return Expansion(tuple(map(parse_address, users)), tuple(map(parse_address, outside)))
 
 
+def test_targets_on_other_hosts_get_a_message_of_their_own_with_a_rewritten_sender() -> None:
+    rewritten = parse_address("SRS0=x@here.test")
+    both = who("eve@out.test", "max@out.test", users=["bob@here.test"])
+    again = who("eve@out.test", "zoe@out.test")
+    aliases = [(Pending(at, Recipient(ALIAS)), expansion) for at, expansion in enumerate((both, again, WHO))]
+    result = plan_messages(aliases, (), rewritten)
+    assert [(message.sender, message.companions) for message in result.messages] == [
+        (None, ()),
+        (rewritten, (0,)),
+        (rewritten, (1,)),
+    ]
+    assert [[str(each.address) for each in message.recipients.values()] for message in result.messages] == [
+        ["bob@here.test"],
+        ["eve@out.test", "max@out.test"],
+        ["zoe@out.test"],
+    ]
+    assert [list(result.needs[at]) for at in range(3)] == [[0, 1], [1, 2], [0, 1]]
+
+
+def test_an_alias_with_targets_here_only_needs_no_second_message() -> None:
+    at_home = who(users=["bob@here.test", "carol@here.test"])
+    result = plan_messages([(Pending(0, Recipient(ALIAS)), at_home)], (), parse_address("SRS0=x@here.test"))
+    assert [message.sender for message in result.messages] == [None]
+
+
 def test_the_targets_of_an_alias_get_the_same_mail_below_a_delivered_to_field(tmp_path: Path) -> None:
     new = new_mail(tmp_path)
     assert head(new.body, 10_000) == b"Delivered-To: all@here.test\r\n" + mail.BODY
