@@ -9,8 +9,8 @@ import dns.message
 import dns.query
 
 from harness.processes import Child, find_program
-from harness.zone_tree import ZoneTree, file_name
 from harness.waiting import until
+from harness.zone_tree import ZoneTree, file_name
 
 _PORT = 53
 

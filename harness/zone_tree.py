@@ -85,7 +85,7 @@ class TreeZone:
         self.server = server
         #: The DS records in the parent zone; nobody validates the zone without.
         self.digests = [key.digest(origin)] if key else []
-        #: Seconds from now at which signatures begin and end to hold.
+        #: Seconds from now at which signatures begin and end to hold. Validators allow clocks that are off by a day.
         self.validity = (-_DAY, _DAY)
         #: NSEC3 in place of NSEC, as ldns-signzone makes it; with `opt_out`, delegations without DS are not covered.
         self.nsec3 = self.opt_out = False

@@ -10,8 +10,8 @@ import dns.rcode
 import pytest
 
 from harness import network_namespace, zone_tree
-from harness.zone_servers import Nsd, Unbound, why_not
 from harness.network_namespace import public_address, public_network
+from harness.zone_servers import Nsd, Unbound, why_not
 from harness.zone_tree import ZoneTree, forged, removed, unsigned, without, without_signatures
 
 _REASON = why_not() or network_namespace.why_not()
@@ -94,8 +94,8 @@ def test_a_zone_that_was_tampered_with_is_bogus(tree, served):
     zones["removed"].tampering.append(removed("www.removed.example", "A"))
     zones["denied"].tampering.append(without("NSEC"))
     zones["stripped"].tampering.append(without_signatures)
-    zones["expired"].validity = (-7200, -3600)
-    zones["early"].validity = (86400, 2 * 86400)
+    zones["expired"].validity = (-30 * 86400, -2 * 86400)
+    zones["early"].validity = (2 * 86400, 30 * 86400)
     zones["digest"].digests = [zone_tree.other_digest("digest.example")]
     lookups = served()
     verdicts = {
