@@ -339,7 +339,13 @@ MAY_IMPORT = {
     "mta.delivery.rates": {"mta.blocking", "mta.rate", "mta.routing.carriage", "mta.routing.destination_names"},
     "mta.delivery.remote": (_VALUES | _SEAMS | {"mta.delivery.replies", "mta.routing.carriage", "mta.tls"})
     - {"mta.file_stamp", "mta.queue.ids"},
-    "mta.delivery.replies": {"mta.smtp", "mta.message.outcome", "mta.routing.route", "mta.tls.client"},
+    "mta.delivery.replies": {
+        "mta.smtp",
+        "mta.message.outcome",
+        "mta.routing.demands.proof",
+        "mta.routing.route",
+        "mta.tls.client",
+    },
     "mta.delivery.local": {
         "mta.blocking",
         "mta.file_stamp",

@@ -37,7 +37,7 @@ from mta.delivery.remote.in_flight import QueueInFlightLog
 from mta.delivery.remote.interface import Connector
 from mta.delivery.remote.logins import TokensMissing
 from mta.delivery.remote.source import SourceTroubles
-from mta.delivery.replies.hints import ClearTextNotices
+from mta.delivery.replies.hints import HostNotices, clear_text_notice
 from mta.delivery.reports import DsnReporter
 from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.route_rules import RouteRules
@@ -259,13 +259,13 @@ def _connector(
     """Return the connector to remote hosts and, if LOCAL_DELIVERY names one, to the mail store."""
     settings = context.settings
     in_flight = QueueInFlightLog(queue, context.event_log)
-    in_clear = partial(_notice_clear_text, context, ClearTextNotices())
     options = ConnectorOptions(
         context.reactor,
         settings.mailname,
         trust_store.options,
         in_flight,
-        in_clear=in_clear,
+        in_clear=partial(_notice_clear_text, context, HostNotices()),
+        unproven=partial(_notice_unproven, context, HostNotices()),
         logins=tokens or TokensMissing(),
         source_missing=SourceTroubles(context.event_log.trouble, context.reactor.seconds).tell,
     )
@@ -276,10 +276,17 @@ def _connector(
     return LmtpConnector(connector, store, store_lookup(resolver, ipv6=settings.ipv6))
 
 
-def _notice_clear_text(context: RelayContext, notices: ClearTextNotices, route: Route, reason: str) -> None:
-    text = notices.text(route, reason, context.reactor.seconds())
-    if text is not None:
-        context.event_log.notice(text)
+def _notice_clear_text(context: RelayContext, notices: HostNotices, route: Route, reason: str) -> None:
+    if notices.due(route.host, context.reactor.seconds()):
+        context.event_log.notice(clear_text_notice(route, reason))
+
+
+def _notice_unproven(context: RelayContext, notices: HostNotices, route: Route, reason: str) -> None:
+    # Imported if needed, because a relay with a smarthost has no proofs.
+    from mta.delivery.replies.demand_hints import testing_text  # noqa: PLC0415
+
+    if route.proof is not None and notices.due(f"{route.proof.domain} {route.host}", context.reactor.seconds()):
+        context.event_log.notice(testing_text(route, route.proof, reason))
 
 
 def _settler(context: RelayContext, queue: RelayQueue, delivery_context: DeliveryContext) -> Settler:

@@ -30,6 +30,9 @@ class TlsRule(enum.Enum):
     VERIFY = "verify"
 
 
+_REQUIRING = (TlsRule.REQUIRE, TlsRule.VERIFY)
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """A smarthost login. User and password are left out of `repr`, so that they cannot reach a log by accident."""
@@ -114,6 +117,11 @@ class Route:
     tls_place: str = ""
     #: The proof that the recipient's domain or the message demands of the host.
     proof: "Proof | None" = None
+
+    @property
+    def tls_required(self) -> bool:
+        """Whether mail never goes in clear: by the TLS rule, or because the recipient's domain demands a proof."""
+        return self.tls in _REQUIRING or (self.proof is not None and self.proof.enforced)
 
     @property
     def label(self) -> str:

@@ -36,9 +36,10 @@ from mta.smtp.client.handshake import Terms
 from mta.smtp.client.machine import ClientMachine
 from mta.smtp.sasl.logins import ChannelBinding, Login, PasswordLogin, TokenLogin
 from mta.tls.binding import channel_binding
-from mta.tls.client import describe
+from mta.tls.client import describe, options_of
 
 if TYPE_CHECKING:
+    from mta.delivery.remote.tls_session import TlsSession
     from mta.routing.carriage import Carriage
 
 
@@ -65,6 +66,10 @@ class ConnectorOptions:
     lost: Callable[[Connection], None] | None = None
     #: Called with the reason when a connection is in clear although the host offers STARTTLS.
     in_clear: Callable[[Route, str], None] | None = None
+    #: Called with the reason when a connection does not give the proof that the domain is testing.
+    unproven: Callable[[Route, str], None] | None = None
+    #: Called with the result of each TLS session with an MX host.
+    session_ended: "Callable[[TlsSession], object] | None" = None
     #: Called with the reason when a connection was to be made from an address that this host does not have.
     source_missing: Callable[[str], None] | None = None
 
@@ -77,9 +82,9 @@ class SmtpConnector:
 
     def open(self, plan: Plan, tried: frozenset[str] = frozenset()) -> "Deferred[Connection | TryLater]":
         """Try the routes in order until a connection is ready for mail, as the Connector interface says."""
-        return Deferred.fromCoroutine(self._open(untried(plan, tried), plan.carriage))
+        return Deferred.fromCoroutine(self._open(untried(plan, tried), plan))
 
-    async def _open(self, routes: Sequence[Route], carriage: "Carriage | None") -> Connection | TryLater:
+    async def _open(self, routes: Sequence[Route], plan: Plan) -> Connection | TryLater:
         """Try the routes in order, and after them, in clear, those whose opportunistic TLS handshake failed."""
         options = self._options
         last = TryLater("there is no host to try", status="4.4.4")
@@ -97,8 +102,10 @@ class SmtpConnector:
             if isinstance(login, TryLater):
                 last = login
                 continue
-            attempt = _Attempt(options, route, login, carriage, clear=no_tls != "")
+            attempt = _Attempt(options, route, login, plan.carriage, clear=no_tls != "")
             failure = await attempt.start()
+            if options.session_ended is not None and plan.domain and not no_tls:
+                _tell_result(options.session_ended, plan.domain, route, attempt.smtp_protocol, failure)
             if failure is None:
                 return self._connection(attempt.smtp_protocol, route, no_tls, frozenset(tried))
             if failure.kind is FailureKind.TLS_FAILED and _is_opportunistic(route) and not no_tls:
@@ -132,6 +139,10 @@ class SmtpConnector:
             security = unprotected(reason)
             if options.in_clear is not None:
                 options.in_clear(route, reason)
+        if route.proof is not None and options.unproven is not None:
+            reason = _testing_problem(route, protocol, no_tls)
+            if reason:
+                options.unproven(route, reason)
         return SmtpConnection(protocol, route, security, options.in_flight, options.lost, tried=tried)
 
 
@@ -211,7 +222,32 @@ class _Attempt(ClientFactory):
 
 def _is_opportunistic(route: Route) -> bool:
     """Whether mail may go in clear if TLS fails."""
-    return route.tls is TlsRule.OPPORTUNISTIC and not route.implicit_tls
+    return route.tls is TlsRule.OPPORTUNISTIC and not route.implicit_tls and not route.tls_required
+
+
+def _testing_problem(route: Route, protocol: SmtpClientProtocol, no_tls: str) -> str:
+    """Return why a connection does not give a proof that is not enforced; "" if it does, or it is enforced."""
+    if route.tls_required:
+        return ""
+    made = options_of(protocol.transport)
+    if made is None:
+        return brief(no_tls or protocol.client.starttls_refused or "STARTTLS is not offered")
+    return "" if made.problem is None else made.problem.text
+
+
+def _tell_result(
+    tell: "Callable[[TlsSession], object]",
+    domain: str,
+    route: Route,
+    protocol: SmtpClientProtocol,
+    failure: SessionFailure | None,
+) -> None:
+    # Imported if needed, because few relays send TLS reports.
+    from mta.delivery.remote.tls_session import result_of  # noqa: PLC0415
+
+    result = result_of(domain, route, protocol, failure)
+    if result is not None:
+        tell(result)
 
 
 def _binding_of(attempt: "ref[_Attempt]") -> Callable[[], ChannelBinding | None]:
@@ -232,8 +268,8 @@ def _terms(ehlo_name: str, route: Route, login: Login | None, *, clear: bool) ->
     return Terms(
         ehlo_name,
         lmtp=route.lmtp,
-        starttls=route.tls is not TlsRule.NONE and not clear,
-        tls_required=route.tls in (TlsRule.REQUIRE, TlsRule.VERIFY),
+        starttls=(route.tls is not TlsRule.NONE or route.tls_required) and not clear,
+        tls_required=route.tls_required,
         login=login,
         # Only if the operator asked for it, because with credentials the default rule is VERIFY.
         login_in_clear=route.tls is TlsRule.OPPORTUNISTIC,

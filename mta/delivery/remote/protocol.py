@@ -52,6 +52,7 @@ class Transport(Protocol):
     def abortConnection(self) -> None: ...  # noqa: D102, N802
     def startTLS(self, options: object, /) -> None: ...  # noqa: D102, N802
     def getHandle(self) -> object: ...  # noqa: D102, N802
+    def getHost(self) -> object: ...  # noqa: D102, N802
     def setTcpNoDelay(self, enabled: bool, /) -> None: ...  # noqa: D102, FBT001, N802
     def setTcpKeepAlive(self, enabled: bool, /) -> None: ...  # noqa: D102, FBT001, N802
 
@@ -79,6 +80,10 @@ class SmtpClientProtocol(TwistedProtocol):
         self.client = client
         #: Why the certificate was rejected, if it was.
         self.fault: Fault | None = None
+        #: Whether a TLS handshake is complete.
+        self.shaken_hands = False
+        #: The relay's address on this connection; "" until a handshake begins.
+        self.own_address = ""
         self.listener: Listener
         self._timeouts = timeouts
         self._tls_options = tls_options
@@ -121,7 +126,7 @@ class SmtpClientProtocol(TwistedProtocol):
         # Twisted also calls this after the certificate was rejected; the connection is then being closed.
         if self.transport.disconnecting:
             return
-        self._handshaking = False
+        self._handshaking, self.shaken_hands = False, True
         if not self._implicit_tls:
             self.client.tls_started()
         self.flush()
@@ -232,6 +237,7 @@ class SmtpClientProtocol(TwistedProtocol):
 
     def _start_tls(self) -> None:
         self._handshaking = True
+        self.own_address = getattr(self.transport.getHost(), "host", "")
         self._deadline.set(self._timeouts.tls)
         try:
             self._writer.start_tls(self._tls_options())

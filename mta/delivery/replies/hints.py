@@ -33,13 +33,23 @@ def operator_hint(failure: SessionFailure, route: Route, fault: Fault | None = N
 
     `fault` is the reason for which the host's certificate was rejected, if it was.
     """
-    text = _text(failure, route, fault or Fault.UNUSABLE)
+    text = _demanded(failure, route, fault) or _text(failure, route, fault or Fault.UNUSABLE)
     return TryLater(text, route.label, failure.status, reply=failure.reply, kind=error_kind(failure.kind))
 
 
 def error_kind(of_session: FailureKind) -> ErrorKind | None:
     """Return the kind of a session's failure; None if its reply tells more, or this relay is the reason."""
     return _ERROR_KINDS.get(of_session)
+
+
+def _demanded(failure: SessionFailure, route: Route, fault: Fault | None) -> str | None:
+    """Return the text about a proof that the recipient's domain demands; None if another text fits."""
+    if route.proof is None:
+        return None
+    # Imported if needed, because a relay with a smarthost has no proofs.
+    from mta.delivery.replies.demand_hints import demand_text  # noqa: PLC0415
+
+    return demand_text(failure, route, route.proof, fault)
 
 
 def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:
@@ -159,27 +169,29 @@ _DEMANDS_TLS = re.compile(
 )
 
 
-class ClearTextNotices:
-    """Decides when to tell the operator that a host gets its mail in clear. Remembers MAX_HOSTS hosts at most."""
+class HostNotices:
+    """Decides when to tell the operator about a host: once a day. Remembers MAX_HOSTS hosts at most."""
 
     def __init__(self) -> None:
         self._last_notice_at: dict[str, float] = {}
 
-    def text(self, route: Route, reason: str, now: float) -> str | None:
-        """Return a notice about mail on this route; None if there was one for the host less than a day ago.
-
-        `now` is in seconds of a monotonic clock.
-        """
-        told = self._last_notice_at.get(route.host)
+    def due(self, host: str, now: float) -> bool:
+        """Whether to tell now about a host, which then counts as told; `now` is in seconds of a monotonic clock."""
+        told = self._last_notice_at.get(host)
         if told is not None and now - told < _DAY:
-            return None
+            return False
         if told is None and len(self._last_notice_at) >= MAX_HOSTS:
             self._last_notice_at = {host: at for host, at in self._last_notice_at.items() if now - at < _DAY}
             if len(self._last_notice_at) >= MAX_HOSTS:
-                return None
-        self._last_notice_at[route.host] = now
-        sent = "mail and password go" if route.credentials is not None else "mail goes"
-        return f"{sent} to {route.label} in clear, though it offers STARTTLS: {reason}. Told once a day for each host"
+                return False
+        self._last_notice_at[host] = now
+        return True
+
+
+def clear_text_notice(route: Route, reason: str) -> str:
+    """Return the notice that a host gets its mail in clear."""
+    sent = "mail and password go" if route.credentials is not None else "mail goes"
+    return f"{sent} to {route.label} in clear, though it offers STARTTLS: {reason}. Told once a day for each host"
 
 
 def unprotected(reason: str) -> str:
