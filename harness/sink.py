@@ -46,6 +46,8 @@ class Sink:
         self.logins: list[Login] = []
         self.faults: list[str] = []
         self.connections = 0
+        #: The names that clients asked for in their handshakes (SNI).
+        self.server_names: list[str | None] = []
         #: How many answers were held back so far.
         self.waiting = 0
         self.open_connections: set[socket.socket | ExportingSocket] = set()
@@ -54,6 +56,7 @@ class Sink:
         if self.tls:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(*self.tls)
+            self.context.sni_callback = lambda _socket, name, _context: self.server_names.append(name)
         if self.context is not None and self.client_authority is not None:
             self.context.load_verify_locations(self.client_authority)
             self.context.verify_mode = ssl.CERT_REQUIRED if self.certificate_required else ssl.CERT_OPTIONAL

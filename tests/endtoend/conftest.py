@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.dns_process import Dns
+from harness.network import NoNetworkError
 from harness.waiting import until
+from tests.endtoend import secure_world
+from tests.endtoend.secure_world import SecureWorld
 from tests.endtoend.world import World
 from tests.queue.postgres.cluster import shared_cluster
 
@@ -69,3 +72,16 @@ def world(dns: Dns, tmp_path: Path) -> Iterator[World]:
         world = World(dns, tmp_path, stack)
         yield world
         assert world.leaks() == []
+
+
+@pytest.fixture
+def secure(home: Path) -> Iterator[SecureWorld]:
+    """Return a maker of signed domains, their servers and relays, in a network of their own."""
+    reason = secure_world.why_not()
+    if reason:
+        pytest.skip(reason)
+    try:
+        with secure_world.secure_world(home) as world:
+            yield world
+    except NoNetworkError as error:
+        pytest.skip(f"network namespaces cannot be made here: {error}")

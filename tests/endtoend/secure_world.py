@@ -1,0 +1,130 @@
+"""The parts of a test of secure delivery: signed domains, MX hosts with any certificate, policy hosts, and a relay.
+
+All live in a network of their own with public addresses, where MX hosts listen at port 25 and policy hosts at 443.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from harness import network_namespace, zone_servers
+from harness.altering_dns import AlteringDns
+from harness.certificates import Leaf, authority
+from harness.daemon import Daemon
+from harness.network_namespace import public_address, public_network
+from harness.policy_host import policy_host, record
+from harness.sink import Sink
+from harness.sink_rules import Rule
+from harness.web_server import WebAnswer, WebServer
+from harness.zone_servers import Nsd, Unbound
+from harness.zone_tree import TreeZone, ZoneTree
+
+#: The authority that the relay trusts, and one that it does not.
+ROOT, STRANGER = authority(), authority("Unknown Authority")
+NAME_SERVER, RESOLVER, DNS = public_address(1), public_address(2), public_address(3)
+#: Where Debian's dns-root-data has the trust anchor of the real root.
+_ANCHOR = Path("/usr/share/dns/root.key")
+
+
+def why_not() -> str | None:
+    """Return why these tests cannot run here, or None if they can."""
+    if not _ANCHOR.exists():
+        return f"{_ANCHOR} is missing: install dns-root-data"
+    return zone_servers.why_not() or network_namespace.why_not()
+
+
+class SecureWorld:
+    """Makes domains, their servers, and relays that deliver to them. What changes later counts after `publish`."""
+
+    def __init__(self, home: Path, stack: ExitStack) -> None:
+        self.home = home
+        self.tree = ZoneTree(NAME_SERVER)
+        self._stack = stack
+        self._hosts = count(10)
+        self._files = count()
+        self._nsd: Nsd | None = None
+        #: The name server of relays. It alters the answers of a validating unbound.
+        self.dns = AlteringDns(DNS, RESOLVER)
+
+    def domain(self, name: str, *hosts: str, signed: bool = True) -> TreeZone:
+        """Return a domain with these MX hosts, most wanted first."""
+        zone = self.tree.zone(name, signed=signed)
+        if hosts:
+            zone.set(name, "MX", *(f"{10 * number} {host}." for number, host in enumerate(hosts, 1)))
+        return zone
+
+    def host(self, name: str, *rules: Rule, shows: Leaf | None = None, chain: Sequence[Leaf] = (), **more: Any) -> Sink:
+        """Return an MX host at an address of its own, which shows a certificate, or without one offers no TLS."""
+        address = self._new_address(name)
+        tls = self.files(shows, *chain) if shows else None
+        return self._stack.enter_context(Sink(list(rules), tls=tls, name=name, address=address, port=25, **more))
+
+    def policy_host(self, domain: str, answer: WebAnswer, *, shows: Leaf | None = None, **more: Any) -> WebServer:
+        """Return the policy host of a domain, whose record announces the policy with the id 1."""
+        name = policy_host(domain)
+        self.announce(domain, "1")
+        tls = self.files(shows or ROOT.leaf([name]))
+        return self._stack.enter_context(WebServer(tls, self._new_address(name), answer, **more))
+
+    def announce(self, domain: str, policy_id: str) -> None:
+        """Announce the policy of a domain with this id."""
+        self.tree.set(f"_mta-sts.{domain}", "TXT", record(policy_id))
+
+    def files(self, leaf: Leaf, *chain: Leaf) -> tuple[str, str]:
+        """Return the names of new files with a certificate, those above it, and its key."""
+        certificate, key = leaf.write(self.home, f"pair{next(self._files)}")
+        certificate.write_bytes(b"".join(each.certificate_pem for each in (leaf, *chain)))
+        return str(certificate), str(key)
+
+    def publish(self) -> None:
+        """Have the name servers serve the domains as they are now."""
+        if self._nsd is None:
+            self._nsd = self._stack.enter_context(Nsd(self.tree, self.home / "nsd", NAME_SERVER))
+            self._stack.enter_context(Unbound(self.tree, self.home / "unbound", RESOLVER))
+            self._stack.enter_context(self.dns)
+        else:
+            self._nsd.publish()
+
+    def stopped_relay(self, name: str = "relay", **settings: str) -> Daemon:
+        """Return a relay before its start. It trusts `ROOT`, and validates from the root of the domains on."""
+        common = {"DNS_SERVERS": DNS, "SSL_CERT_FILE": str(ROOT.write(self.home)), "RETRY_SCHEDULE": "F,10m,1s"}
+        relay = Daemon(self.home / name, **{**common, **settings})
+        anchor = self.home / "anchor"
+        anchor.write_text(self.tree.anchor)
+        mounted = f'mount --bind {anchor} {_ANCHOR} && exec "$@"'
+        relay.child.command[:0] = ["unshare", "--mount", "sh", "-c", mounted, "sh"]
+        self._stack.callback(relay.__exit__)
+        return relay
+
+    def relay(self, **settings: str) -> Daemon:
+        """Publish the domains, and return a running relay."""
+        self.publish()
+        return self._stack.enter_context(self.stopped_relay(**settings))
+
+    def _new_address(self, name: str) -> str:
+        address = public_address(next(self._hosts))
+        self.tree.set(name, "A", address)
+        return address
+
+
+@contextmanager
+def secure_world(home: Path) -> Iterator[SecureWorld]:
+    """Return a maker of domains and relays; they end with the block. Raises NoNetworkError."""
+    with public_network(), ExitStack() as stack:
+        yield SecureWorld(home, stack)
+
+
+def tlsa(usage: int, selector: int, certificate: x509.Certificate, matching: int = 1) -> str:
+    """Return the TLSA record (RFC 6698) of a certificate, as a zone has it."""
+    whole = certificate.public_bytes(Encoding.DER)
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    data = key if selector else whole
+    if matching:
+        data = hashlib.new({1: "sha256", 2: "sha512"}[matching], data).digest()
+    return f"{usage} {selector} {matching} {data.hex()}"
