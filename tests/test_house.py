@@ -80,7 +80,7 @@ MAY_IMPORT = {
     },
     "mta.tls.dane": {"mta.dns.answers", "mta.routing.demands.proof", "mta.tls.certificate_text"},
     "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns"},
-    "mta.routing.demands": {"mta.dns.answers", "mta.routing.route"},
+    "mta.routing.demands": {"mta.dns", "mta.message.outcome", "mta.routing", "mta.sts"},
     "mta.events": {
         "mta.blocking",
         "mta.event_log.lines",

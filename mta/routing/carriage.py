@@ -67,21 +67,25 @@ def carried(plan: Plan, carriage: Carriage, rules: RouterRules) -> Plan | TryLat
 
 def _routes(plan: Plan, carriage: Carriage, rules: RouterRules) -> Iterator[Route]:
     for route in plan.routes:
-        port, tls = route.port, _tls(route, carriage.tls)
+        port, tls = route.port, _tls(route, carriage.tls, rules.tls)
         if carriage.port is not None and route.smarthost is None:
             port = carriage.port
         by_wrong_family = carriage.ipv6 is False and ":" in route.address
         if not by_wrong_family and (port == route.port or not rules.listening.includes(route.address, port)):
             implicit = route.implicit_tls and tls is not TlsRule.NONE
-            place = "" if tls is route.tls else " and ".join(carriage.places)
+            place = route.tls_place if tls is route.tls else " and ".join(carriage.places)
             yield replace(route, port=port, tls=tls, implicit_tls=implicit, tls_place=place)
 
 
-def _tls(route: Route, wanted: TlsRule | None) -> TlsRule:
-    """Return the TLS rule of a route. A login, or a demand of the recipient's domain, allows only a stricter one."""
+def _tls(route: Route, wanted: TlsRule | None, direct: TlsRule) -> TlsRule:
+    """Return the TLS rule of a route; `direct` is that of direct delivery.
+
+    A login, the demand of a recipient's domain, and an entry of TLS_POLICY allow only a stricter one.
+    """
     if wanted is None:
         return route.tls
-    if route.credentials is None and route.proof is None:
+    of_policy = route.smarthost is None and route.tls is not direct
+    if route.credentials is None and route.proof is None and not of_policy:
         return wanted
     return max(route.tls, wanted, key=_BY_STRICTNESS.index)
 

@@ -1,8 +1,9 @@
 """Direct delivery: from a domain to the hosts that take its mail (RFC 5321 section 5.1, RFC 7505)."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -54,6 +55,13 @@ class _Host:
         return self.answer.name if isinstance(self.answer, Found) else self.record.host
 
 
+class MxRouting(Protocol):
+    """Finds the MX hosts of domains."""
+
+    def resolve(self, domain: str) -> Awaitable[Decision]:
+        """Return the routing of mail for this domain or literal. Does not raise for any behaviour of the DNS."""
+
+
 class DirectRouting:
     """Finds the mail hosts of a domain. `rng` shares the load among hosts with the same preference."""
 
@@ -68,11 +76,19 @@ class DirectRouting:
         if domain.startswith("["):
             await self._refresh_nat64([literal_ip(domain)])
             return Decision(self._to_literal(domain), STATIC_TTL)
-        answer = await self._resolver.mx(domain)
+        return await self.by_mx(domain, await self._resolver.mx(domain))
+
+    async def by_mx(self, domain: str, answer: MxAnswer, allows: Callable[[str], bool] | None = None) -> Decision:
+        """Return the routing of mail for a domain, which is not a literal, by the answer about its MX.
+
+        `allows` tells of each host whether it may have the mail; it is given if at least one host may.
+        """
         records = mx_records(domain, answer)
         if not isinstance(records, tuple):
             return Decision(records, answer.ttl)
         limit = min((record.preference for record in records if self._is_own_name(record.host)), default=None)
+        if allows is not None:
+            records = tuple(record for record in records if allows(record.host))
         candidates = by_preference(preferred_to(records, limit), self._rng)
         hosts: list[_Host] = []
         routing = self._plan(domain, candidates, hosts, looped=limit is not None)

@@ -113,7 +113,8 @@ class Route:
     preference: int | None = None
     #: The smarthost that the host belongs to; its refusals may be about this relay instead of the message.
     smarthost: Smarthost | None = None
-    #: The places of the transport rules that its TLS rule comes from, in words; "" if it comes from elsewhere.
+    #: The places of the transport rules that its TLS rule comes from, in words, or the entry of TLS_POLICY as
+    #: `TLS_POLICY=example.org=verify`; "" if it comes from elsewhere.
     tls_place: str = ""
     #: The proof that the recipient's domain or the message demands of the host.
     proof: "Proof | None" = None

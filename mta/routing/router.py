@@ -8,7 +8,7 @@ from mta.dns.answers import Resolver
 from mta.dns.cache import SingleFlight, TtlCache
 from mta.message.outcome import ErrorKind, Failed, TryLater
 from mta.routing.choice import Discard, Fail, MxOf, Reroute, RouteChoice, ViaSmarthost
-from mta.routing.direct import DirectRouting
+from mta.routing.direct import DirectRouting, MxRouting
 from mta.routing.nat64 import Nat64
 from mta.routing.route import Local, Plan, Routing, Smarthost, memory_size
 from mta.routing.rules import Decision, RouterRules, ordered_way
@@ -48,14 +48,20 @@ class MailRouter:
         seconds: Callable[[], float],
         rng: random.Random | None = None,
         carriage_of: CarriageOf | None = None,
+        *,
+        secure: Callable[[DirectRouting], MxRouting] | None = None,
     ) -> None:
-        """Prepare; `seconds` is a monotonic clock, `rng` draws the order of equal hosts."""
+        """Prepare; `seconds` is a monotonic clock, `rng` draws the order of equal hosts.
+
+        `secure` returns the routing by MX that demands proof of the hosts; without it none is demanded.
+        """
         rng = rng or random.SystemRandom()
         self._rules = rules
         self._is_local = rules.is_local
         self._shared_key = _ALL if rules.smarthost else ""
         self._seconds = seconds
-        self._direct = DirectRouting(rules, resolver, Nat64(resolver, seconds), rng)
+        direct = DirectRouting(rules, resolver, Nat64(resolver, seconds), rng)
+        self._by_mx: MxRouting = direct if secure is None else secure(direct)
         self._by_smarthost = SmarthostRouting(rules, resolver, rng)
         self.use(carriage_of)
 
@@ -123,7 +129,7 @@ class MailRouter:
         return routing
 
     async def _ask(self, way: _Way) -> Decision:
-        return await (self._direct.resolve(way) if isinstance(way, str) else self._by_smarthost.resolve(way))
+        return await (self._by_mx.resolve(way) if isinstance(way, str) else self._by_smarthost.resolve(way))
 
 
 def _of_choice(routing: _Found, choice: RouteChoice | None) -> _Found | TryLater:

@@ -53,6 +53,17 @@ def test_no_rule_lifts_the_demand_of_a_domain() -> None:
     assert routes(Carriage(tls=TlsRule.VERIFY), demanded)[0].tls is TlsRule.VERIFY
 
 
+def test_an_entry_of_tls_policy_is_never_weakened() -> None:
+    entry = "TLS_POLICY=a.test=require"
+    demanded = replace(MX[0], tls=TlsRule.REQUIRE, tls_place=entry)
+    for rule in (TlsRule.NONE, TlsRule.OPPORTUNISTIC, TlsRule.REQUIRE, None):
+        assert routes(Carriage(tls=rule, places=PLACES), demanded) == (demanded,)
+    [strict] = routes(Carriage(tls=TlsRule.VERIFY, places=PLACES), demanded)
+    assert (strict.tls, strict.tls_place) == (TlsRule.VERIFY, "r.toml:1")
+    [lifted] = routes(Carriage(tls=TlsRule.OPPORTUNISTIC), replace(demanded, tls=TlsRule.NONE))
+    assert lifted.tls is TlsRule.OPPORTUNISTIC
+
+
 def test_the_plan_stays_that_of_its_domain() -> None:
     plan = Plan("mx.test", MX, domain="a.test")
     assert carried(plan, Carriage(apart=PLACES), RULES) == replace(

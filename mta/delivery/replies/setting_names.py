@@ -7,6 +7,8 @@ from mta.routing.route import AnyCredentials, CertificateCredentials, Route, Sma
 
 # The prefix of the variables of a smarthost that is no provider.
 _OWN = "SMARTHOST"
+# The beginning of a place that is an entry of this setting, `TLS_POLICY=example.org=verify`.
+_TLS_POLICY = "TLS_POLICY="
 
 
 class SettingNames(Protocol):
@@ -93,6 +95,8 @@ def setting_names(smarthost: Smarthost) -> SettingNames:
 
 def tls_setting(route: Route, rule: TlsRule) -> str:
     """Return the setting of the TLS rule of a route, with another value."""
+    if route.tls_place.startswith(_TLS_POLICY):
+        return f"{route.tls_place.rpartition('=')[0]}={rule.value}"
     if route.tls_place or route.smarthost is None:
         return KeyNames(route.tls_place or "a [[transport]] rule").tls(rule)
     return setting_names(route.smarthost).tls(rule)

@@ -51,11 +51,6 @@ class TlsPolicyEntry:
         """Whether this is the level of all other domains, which never weakens the policy that a domain publishes."""
         return self.pattern == _EVERY_DOMAIN
 
-    @property
-    def weak(self) -> bool:
-        """Whether mail goes without proof of the host."""
-        return self.level in {TlsLevel.NONE, TlsLevel.OPPORTUNISTIC, TlsLevel.REQUIRE}
-
     def __str__(self) -> str:
         """Return the entry as an operator writes it."""
         return f"{self.pattern}={self.level.value}"
@@ -72,9 +67,9 @@ class TlsPolicy:
         return next((entry for entry in self.entries if not entry.is_default and entry.matches(domain)), None)
 
     @property
-    def default(self) -> TlsLevel | None:
-        """The level of domains that no other entry matches and that publish nothing; None without an entry for `*`."""
-        return next((entry.level for entry in self.entries if entry.is_default), None)
+    def default(self) -> TlsPolicyEntry | None:
+        """The entry for domains that no other one matches and that publish nothing; None without an entry for `*`."""
+        return next((entry for entry in self.entries if entry.is_default), None)
 
     def __str__(self) -> str:
         """Return the entries as an operator writes them."""

@@ -68,6 +68,14 @@ def test_the_tls_of_a_transport_rule_is_not_taken_for_that_of_the_smarthost() ->
     )
 
 
+def test_the_entry_of_tls_policy_is_named() -> None:
+    route = replace(DIRECT, tls_place="TLS_POLICY=*.a.test=verify")
+    said = hint(FailureKind.NO_TLS, route)
+    assert "TLS is required by TLS_POLICY=*.a.test=verify, but" in said
+    assert "only TLS_POLICY=*.a.test=opportunistic sends mail in clear" in said
+    assert "; TLS_POLICY=*.a.test=require takes any certificate" in hint(FailureKind.NOT_TRUSTED, route)
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
