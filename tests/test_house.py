@@ -68,7 +68,14 @@ MAY_IMPORT = {
         "mta.smtp.masking",
         "mta.smtp.sasl.logins",
     },
-    "mta.sts": {"mta.https.interface", "mta.smtp.address"},
+    "mta.sts": {
+        "mta.blocking",
+        "mta.dns.answers",
+        "mta.event_log.log",
+        "mta.https.interface",
+        "mta.message.dates",
+        "mta.smtp.address",
+    },
     "mta.tls": {
         "mta.file_stamp",
         "mta.message.dates",

@@ -40,6 +40,8 @@ LEVELS: Mapping[str, str] = {
     "destination-up": INFO,
     "destination-throttled": WARNING,
     "destination-unthrottled": INFO,
+    "policy": INFO,
+    "policy-failed": WARNING,
     "amended": INFO,
 }
 

@@ -17,6 +17,7 @@ from mta.smtp.address import Address
 from mta.smtp.replies import Reply
 
 _IDS_A_LINE = 50
+_MOST_NAMES = 10
 
 
 class EventLog(Emitter):
@@ -311,6 +312,14 @@ class EventLog(Emitter):
         """The limits of a destination are lifted, because it has not refused a message for them for hours."""
         self._emit("destination-unthrottled", destination=destination)
 
+    def policy(self, domain: str, kind: str, mode: str, mx: Sequence[str], until: float) -> None:
+        """A domain demands TLS by a policy of this kind, or has changed its demand; it holds until this time."""
+        self._emit("policy", domain=domain, kind=kind, mode=mode, mx=_few(mx) or None, until=timestamp(until))
+
+    def policy_failed(self, domain: str, reason: str) -> None:
+        """A domain says that it has a policy, and there is none to be had."""
+        self._emit_limited("policy-failed", "policy-failed", {"domain": domain, "reason": reason}, {"reason": reason})
+
     def amended(self, change: Action, ids: Sequence[QueueId], by: str, *, recipient: str = "", to: str = "") -> None:
         """An operator, the user `by` if known, changed messages in the queue; a line names fifty messages at most.
 
@@ -350,6 +359,12 @@ def _others(client: str, reply: Reply) -> Mapping[str, Field]:
 
 def _earlier(answer: TryLater | None) -> str | None:
     return None if answer is None else f"{answer.host}: {answer.text}"
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return names separated by commas; of many, the first, and the number of the others."""
+    more = len(names) - _MOST_NAMES
+    return ",".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _path(address: Address | None) -> str:

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from mta.connection_errors import connect_error_text
 from mta.dns.answers import AddressAnswer, Found, LookupFailed, Resolver
-from mta.https.interface import TIMEOUT, HostUnreachable, HttpAnswer, HttpsError, HttpsUrl, parse_url
+from mta.https.interface import TIMEOUT, HostUnknown, HttpAnswer, HttpsError, HttpsUrl, parse_url
 from mta.https.kept import KeptConnection
 from mta.https.running_exchange import CountedHttpConnection, RequestBody, RunningExchange
 from mta.routing.mx_order import interleave
@@ -78,7 +78,7 @@ class HttpsClient:
         try:
             target = parse_url(url, plain=self._options.plain)
         except ValueError as error:
-            raise HttpsError(str(error)) from None
+            raise HostUnknown(str(error)) from None
         fields = {"Host": target.authority, "User-Agent": _USER_AGENT, **headers}
         raw_headers = Headers({name: [value] for name, value in fields.items()})
         kept = self._kept if self._kept is not None and not self._kept.busy else None
@@ -91,7 +91,7 @@ class HttpsClient:
             pool = None if kept is None else kept.pool
             agent = Agent.usingEndpointFactory(self._reactor, _OneEndpoint(endpoint), pool)
             left = max(0.0, begun + timeout - self._reactor.seconds())
-            timer = self._reactor.callLater(left, exchange.expire, timeout)
+            timer = self._reactor.callLater(left, exchange.fail, f"no answer within {timeout:g} s")
             producer = RequestBody(body) if body else None
             try:
                 return await exchange.run(
@@ -138,7 +138,7 @@ class _HostEndpoint:
         counting.protocol = self._connection
         failure = ""
         addresses = await self._addresses()
-        self._exchange.connecting = True
+        self._exchange.connecting()
         for address in addresses:
             kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
             endpoint: Any = kind(self._reactor, address, self._url.port, CONNECT_SECONDS)
@@ -152,7 +152,7 @@ class _HostEndpoint:
             else:
                 inner: IProtocol = wrapper.wrappedProtocol
                 return inner
-        raise HostUnreachable(failure)
+        raise HttpsError(failure)
 
     def _connection(self, factory: Any, protocol: IProtocol) -> CountedHttpConnection:
         connection = CountedHttpConnection(factory, protocol)

@@ -27,6 +27,10 @@ class HttpsError(Exception):
     """There is no answer. The message is one line that names the host and the reason, without any secret."""
 
 
+class HostUnknown(HttpsError):
+    """No connection was tried, because no address is known to which one may be made."""
+
+
 class HostUnreachable(HttpsError):
     """No connection could be opened to any address of the host, or none was within the time."""
 

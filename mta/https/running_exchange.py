@@ -15,7 +15,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
-from mta.https.interface import HostUnreachable, HttpAnswer, HttpsError
+from mta.https.interface import HostUnknown, HostUnreachable, HttpAnswer, HttpsError
 from mta.tls.client import CertificateRejected, handshake_failure_text
 
 #: Octets that an answer may have besides its body, for headers and the lengths of chunks.
@@ -41,8 +41,8 @@ class RunningExchange:
         self._headers: Mapping[str, str] = {}
         self._pieces: list[bytes] = []
         self._abort: Callable[[], object] = _do_nothing
-        #: Whether a connection is being opened.
-        self.connecting = False
+        # The kind of a failure that ends the request now.
+        self._failure: type[HttpsError] = HostUnknown
         #: Whether the host has closed the connection properly, so that a body without a length is whole.
         self.closed_properly = False
         #: Whether the connection ended before an octet of the answer.
@@ -57,13 +57,17 @@ class RunningExchange:
         requesting.addCallbacks(self._answered, self._not_answered)
         return result
 
+    def connecting(self) -> None:
+        """Note that a connection is being opened."""
+        self._failure = HostUnreachable
+
     def connected(self, abort: Callable[[], object], stays_open: "Callable[[], bool] | None" = None) -> None:
         """Keep the callable that aborts the connection; call it at once if the result is set already.
 
         `stays_open` tells, after the answer, whether the connection waits for the next request.
         """
         self._abort = abort
-        self.connecting = False
+        self._failure = HttpsError
         self._stays_open = stays_open or _never
         if self._result is None:
             abort()
@@ -75,16 +79,12 @@ class RunningExchange:
             self.fail(f"the answer is longer than {self._limit} octets")
         return self._result is not None
 
-    def fail(self, text: str, kind: type[HttpsError] = HttpsError) -> None:
+    def fail(self, text: str) -> None:
         """End the request without an answer, unless it has ended."""
         result, self._result = self._result, None
         if result is not None:
-            result.errback(kind(f"{self._host}: {text}"))
+            result.errback(self._failure(f"{self._host}: {text}"))
         self.abandon()
-
-    def expire(self, seconds: float) -> None:
-        """End the request without an answer, because its time is over."""
-        self.fail(f"no answer within {seconds:g} s", HostUnreachable if self.connecting else HttpsError)
 
     def abandon(self) -> None:
         """Close the connection at once, or stop opening it."""
@@ -125,8 +125,7 @@ class RunningExchange:
     def _not_answered(self, failure: Failure) -> None:
         reasons = getattr(failure.value, "reasons", None) or [failure]
         self.lost_unanswered = not self._octets and reasons[0].check(ConnectionDone, ConnectionLost) is not None
-        unreachable = isinstance(reasons[0].value, HostUnreachable)
-        self.fail(_failure_text(failure), HostUnreachable if unreachable else HttpsError)
+        self.fail(_failure_text(failure))
 
 
 class BodyReader(Protocol):

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from mta.https.interface import DEFAULT_PORT, HostUnreachable, HttpAnswer, HttpsError, HttpsRequester
+from mta.https.interface import DEFAULT_PORT, HostUnknown, HostUnreachable, HttpAnswer, HttpsError, HttpsRequester
 from mta.sts.policy import MAX_POLICY, PolicyError, StsPolicy, read_policy
 
 _LABEL, _PATH = "mta-sts.", "/.well-known/mta-sts.txt"
@@ -13,10 +13,10 @@ _MEDIA_TYPE = "text/plain"
 class PolicyFetchError(Exception):
     """There is no policy to be had. The message is one line that names the policy host and the reason."""
 
-    def __init__(self, text: str, *, unreachable: bool = False) -> None:
+    def __init__(self, text: str, *, reached: bool | None = True) -> None:
         super().__init__(text)
-        #: Whether the policy host took no connection.
-        self.unreachable = unreachable
+        #: Whether the policy host took a connection; None without a try.
+        self.reached = reached
 
 
 class PolicyFetcher:
@@ -49,13 +49,19 @@ class PolicyFetcher:
             answer = await self._https.request("GET", f"https://{host}{_PATH}", {}, limit=MAX_POLICY, timeout=left)
             return read_policy(_body(host, answer))
         except HttpsError as error:
-            raise PolicyFetchError(str(error), unreachable=isinstance(error, HostUnreachable)) from None
+            raise PolicyFetchError(str(error), reached=_reached(error)) from None
         except PolicyError as error:
             raise PolicyFetchError(f"{host}: {error}") from None
 
 
+def _reached(error: HttpsError) -> bool | None:
+    if isinstance(error, HostUnknown):
+        return None
+    return not isinstance(error, HostUnreachable)
+
+
 def _body(host: str, answer: HttpAnswer) -> bytes:
-    """Return the policy file in an answer. Raises PolicyFetchError if the answer is none."""
+    """Return the policy file in an answer. Raises PolicyFetchError if there is no file in it."""
     if answer.status in _REDIRECTS:
         raise PolicyFetchError(f"{host}: the answer is a redirect ({answer.status}), which may not be followed")
     if answer.status != _OK:

@@ -13,7 +13,7 @@ class PolicySource(Protocol):
     """Finds the MTA-STS policies of domains, and keeps them for as long as they say."""
 
     def policy(self, domain: str) -> Awaitable[StsPolicy | None]:
-        """Return the policy that is in force for mail to a domain; None if there is none, or its mode is `none`.
+        """Return the policy that is in force for mail to a domain; None if it has no policy, or one in mode `none`.
 
         `domain` is a name in lower-case ASCII, not a literal. The policy is fetched if the domain publishes another id
         than that of the policy at hand; so this takes up to PATIENCE seconds. Never raises.

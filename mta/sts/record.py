@@ -25,7 +25,7 @@ def record_name(domain: str) -> str:
 
 
 def policy_id(texts: Sequence[str]) -> str | None:
-    """Return the id of a domain's policy, from all TXT records of its `record_name`; None if none is of MTA-STS.
+    """Return the id of a domain's policy, from all TXT records of its `record_name`; None without a record of MTA-STS.
 
     Fields behind the id are not read. Raises RecordError if two records are, or if the record is malformed: the domain
     then counts as one without a record.

@@ -57,6 +57,10 @@ CALLS: tuple[Callable[[EventLog], object], ...] = (
     lambda log: log.destination_up("example.net"),
     lambda log: log.destination_throttled("example.net", "421 4.7.0 too fast", "20 messages a minute", 2, NOON + 30),
     lambda log: log.destination_unthrottled("example.net"),
+    lambda log: log.policy("example.net", "sts", "enforce", ["mx.example.net", "*.example.org"], NOON + 604_800),
+    lambda log: log.policy_failed(
+        "example.com", "mta-sts.example.com: the answer has status 404; mail goes as without"
+    ),
     lambda log: log.amended(Action.RETRY, [ID], "root"),
 )
 

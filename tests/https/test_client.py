@@ -17,7 +17,7 @@ from harness.waiting import eventually
 from mta.dns.answers import Found, LookupFailed, NoSuchName
 from mta.https import kept
 from mta.https.client import HttpsClient, HttpsOptions
-from mta.https.interface import HostUnreachable, HttpAnswer, HttpsError
+from mta.https.interface import HostUnknown, HostUnreachable, HttpAnswer, HttpsError
 from mta.https.running_exchange import OVERHEAD
 from tests.drivers.https_servers import HOST, ROOT, TRUST, HttpsServers, Script, SilentResolver, says
 
@@ -39,10 +39,10 @@ class _Servers(HttpsServers):
         finally:
             await eventually(reactor, lambda: all(script.lost for script in self.scripts))
 
-    async def failure(self, url: str, kind: type[HttpsError] = HttpsError, **options: Any) -> str:
+    async def failure(self, url: str, kind: type[HttpsError] | None = None, **options: Any) -> str:
         with pytest.raises(HttpsError) as caught:
             await self.get(url, **options)
-        assert caught.type is kind
+        assert kind is None or caught.type is kind
         said = str(caught.value)
         assert said.isprintable()
         return said
@@ -168,9 +168,16 @@ class FaultTests(_Servers):
             (silent, {"seconds": 0.2}),
             (self.serve(says(then="close")), {}),
             (self.serve(says(OK), ROOT.leaf(["other.test"])), {}),
-            (silent, {"refuses": lambda _: True}),
         ):
-            await self.failure(url, **options)
+            await self.failure(url, HttpsError, **options)
+
+    async def test_a_host_without_an_address_that_may_be_connected_to_is_unknown(self) -> None:
+        url = self.serve(says(OK))
+        await self.failure(url, HostUnknown, refuses=lambda _: True)
+        self.resolver.answer = NoSuchName(60.0)
+        await self.failure(url, HostUnknown)
+        self.resolver = SilentResolver()
+        await self.failure(url, HostUnknown, seconds=0.05)
 
     async def test_a_host_that_the_dns_does_not_know(self) -> None:
         self.resolver.answer = NoSuchName(60.0)
