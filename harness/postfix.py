@@ -8,7 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -94,10 +94,16 @@ def waiting(home: Path) -> int:
 
 
 class Postfix:
-    """A private instance on a port of 127.0.0.1. Use as a context manager; `settings` go into main.cf."""
+    """A private instance on a port of 127.0.0.1. Use as a context manager; `settings` go into main.cf.
 
-    def __init__(self, parent: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+    `prefix` is a command that runs its command line, in other namespaces for example.
+    """
+
+    def __init__(
+        self, parent: Path | None = None, settings: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
+        self._prefix = list(prefix)
         self._home = Path(tempfile.mkdtemp(prefix="postfix-", dir=parent or "/var/tmp"))
         # Its daemons run as user postfix and must get through to their directories.
         self._home.chmod(0o755)
@@ -146,7 +152,7 @@ class Postfix:
 
     def _control(self, verb: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [find_program("postfix") or "postfix", "-c", str(self._home / "etc"), verb],
+            [*self._prefix, find_program("postfix") or "postfix", "-c", str(self._home / "etc"), verb],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

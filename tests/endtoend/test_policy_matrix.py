@@ -1,0 +1,94 @@
+"""Every published policy against every state of the host: the relay, and Postfix with its DANE and an MTA-STS resolver.
+
+An outcome is the TLS with which the mail was delivered, or the word `waits`.
+"""
+
+import re
+import smtplib
+
+import pytest
+
+from harness import postfix
+from harness.postfix import Postfix
+from harness.processes import Child, find_program, free_port
+from harness.waiting import PATIENCE, until
+from tests.endtoend.mails import mail
+from tests.endtoend.policy_matrix import POLICIES, STATES, domain_of, make_domains, recipients
+from tests.endtoend.secure_world import DNS, ROOT
+
+#: Debian 12 has Postfix 3.7 and postfix-mta-sts-resolver 1.1. Levels as Postfix's log has them; "clear" is no TLS.
+POSTFIX = {
+    #           good        name         expired      key         clear    downgraded bogus
+    "none":    ("Trusted",  "Trusted",   "Untrusted", "Trusted",  "clear", "clear",   "waits"),
+    "testing": ("Trusted",  "Trusted",   "Untrusted", "Trusted",  "clear", "clear",   "waits"),
+    "enforce": ("Verified", "waits",     "waits",     "Verified", "waits", "clear",   "waits"),
+    "dane":    ("Verified", "Verified",  "Verified",  "waits",    "waits", "clear",   "waits"),
+    "both":    ("Verified", "waits",     "waits",     "Verified", "waits", "clear",   "waits"),
+}  # fmt: skip
+
+_RESOLVER = """\
+host: 127.0.0.1
+port: {port}
+cache:
+  type: internal
+"""
+
+
+def table(outcomes):
+    """Return outcomes by domain in the form of the tables above."""
+    return {policy: tuple(outcomes[domain_of(policy, state)] for state in STATES) for policy in POLICIES}
+
+
+@pytest.fixture
+def sts_resolver(secure):
+    """Return the port of a running postfix-mta-sts-resolver, which asks the name server of the tests."""
+    program = find_program("mta-sts-daemon")
+    if program is None:
+        pytest.skip("mta-sts-daemon is missing: install postfix-mta-sts-resolver")
+    port = free_port()
+    configuration = secure.home / "mta-sts-daemon.yml"
+    configuration.write_text(_RESOLVER.format(port=port))
+    child = Child([*in_network(secure), program, "-c", str(configuration)], secure.home / "mta-sts-daemon.log")
+    child.environment = {"PATH": "/usr/bin:/bin", "SSL_CERT_FILE": str(ROOT.write(secure.home))}
+    with child:
+        until(lambda: "started" in child.text or not child.running, what="the MTA-STS resolver")
+        assert child.running, child.text
+        yield port
+
+
+def in_network(secure):
+    """Return the command that runs another one with the name server of the tests."""
+    conf = secure.home / "resolv.conf"
+    conf.write_text(f"nameserver {DNS}\noptions edns0 trust-ad\n")
+    return ["unshare", "--mount", "sh", "-c", f'mount --bind {conf} /etc/resolv.conf && exec "$@"', "sh"]
+
+
+@pytest.mark.skipif(postfix.why_not() is not None, reason=postfix.why_not() or "")
+def test_postfix_with_dane_and_an_mta_sts_resolver(secure, sts_resolver):
+    make_domains(secure)
+    secure.publish()
+    settings = {
+        "smtp_tls_security_level": "dane",
+        "smtp_dns_support_level": "dnssec",
+        "smtp_tls_policy_maps": f"socketmap:inet:127.0.0.1:{sts_resolver}:postfix",
+        "smtp_tls_CAfile": str(ROOT.write(secure.home)),
+        "smtp_tls_loglevel": "1",
+        "smtp_host_lookup": "dns",
+        "default_process_limit": "20",
+    }
+    with Postfix(settings=settings, prefix=in_network(secure)) as server:
+        with smtplib.SMTP("127.0.0.1", server.port, timeout=PATIENCE) as client:
+            client.sendmail("sender@sender.example", recipients(), mail())
+        until(lambda: len(postfix_outcomes(server)) == len(recipients()), what="the outcomes of Postfix")
+        assert table(postfix_outcomes(server)) == POSTFIX
+
+
+def postfix_outcomes(server):
+    """Return the outcomes so far by domain, from the log: the TLS of a host comes before the status of its mail."""
+    levels, outcomes = {}, {}
+    for line in server.log.read_text().splitlines():
+        if found := re.search(r"(\w+) TLS connection established to mx\.([\w.-]+)\[", line):
+            levels[found[2]] = found[1]
+        if found := re.search(r"to=<ann@([\w.-]+)>.* status=(\w+)", line):
+            outcomes[found[1]] = levels.get(found[1], "clear") if found[2] == "sent" else "waits"
+    return outcomes
