@@ -15,7 +15,7 @@ from mta.admin.traffic import Traffic
 from mta.admin.unix_socket import AdminSocket, SocketFactory
 from mta.config.readers.events import EventsTarget
 from mta.daemon.clocks import CHECK_INTERVAL as CLOCK_INTERVAL
-from mta.daemon.clocks import ClockWatch
+from mta.daemon.clocks import ClockWatch, seconds_since_boot
 from mta.daemon.parts.admin import AskedRelay, OwnState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.deciding import follow_transport_rules, local_mail, relay_policy, router_rules, sender_rewriting
@@ -33,7 +33,7 @@ from mta.delivery.local.forward import Forwarding
 from mta.delivery.local.lmtp import LmtpConnector, mail_store
 from mta.delivery.local.local import LocalMail
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
-from mta.delivery.remote.in_flight import QueueInFlightLog
+from mta.delivery.remote.in_flight import AgingInFlightLog, InFlightLog, QueueInFlightLog
 from mta.delivery.remote.interface import Connector
 from mta.delivery.remote.logins import TokensMissing
 from mta.delivery.remote.source import SourceTroubles
@@ -120,7 +120,7 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
     delivery = DeliveryService(
         queue,
         router,
-        _connector(context, queue, resolver, trust_store, tokens),
+        _connector(context, _in_flight(context, opened), resolver, trust_store, tokens),
         local,
         _settler(context, queue, delivery_context),
         context=delivery_context,
@@ -249,16 +249,21 @@ def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant, tr
     return token_source(context, resolver, grant, trust_store)
 
 
+def _in_flight(context: RelayContext, opened: OpenedQueue) -> InFlightLog:
+    if opened.marks_last is None:
+        return QueueInFlightLog(opened.queue, context.event_log)
+    return AgingInFlightLog(opened.queue, context.event_log, lasts=opened.marks_last, seconds=seconds_since_boot)
+
+
 def _connector(
     context: RelayContext,
-    queue: RelayQueue,
+    in_flight: InFlightLog,
     resolver: DnsResolver,
     trust_store: TrustStore,
     tokens: "TokenSource | None",
 ) -> Connector:
     """Return the connector to remote hosts and, if LOCAL_DELIVERY names one, to the mail store."""
     settings = context.settings
-    in_flight = QueueInFlightLog(queue, context.event_log)
     options = ConnectorOptions(
         context.reactor,
         settings.mailname,

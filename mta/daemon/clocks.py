@@ -6,12 +6,15 @@ set forward, all would fire at once, so that deadlines were missed or sessions w
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mta.event_log.log import EventLog
 
 #: Seconds between two checks.
 CHECK_INTERVAL = 5.0
+#: Returns monotonic seconds that go on while this host sleeps.
+seconds_since_boot: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 # Seconds of change in one round that neither drift nor a busy machine explains.
 _MIN_CHANGE = 2.0
 

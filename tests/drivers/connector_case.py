@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from harness import mail
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
-from mta.delivery.remote.interface import Connection, DeliveryRequest
+from mta.delivery.remote.interface import Connection, DeliveryRequest, IsStale
 from mta.message.outcome import TryLater
 from mta.routing.route import Plan, Route, TlsRule
 from tests.fakes.memory_reactor import Net, Wire
@@ -23,7 +23,8 @@ TAKEN = ("250 2.1.0 ok", "250 2.1.5 ok", "250 2.0.0 taken")
 class AlwaysNoted:
     """An InFlightLog that needs no disk."""
 
-    def note_in_flight(self, _: DeliveryRequest) -> "Deferred[object]":
+    def note_in_flight(self, _: DeliveryRequest, *, again: bool = False) -> "Deferred[IsStale | None]":
+        del again
         return succeed(None)
 
 

@@ -48,6 +48,8 @@ class OpenedQueue:
     services: Sequence[IService] = ()
     #: Tells the time by which mail is due, in seconds since 1970.
     wall_clock: Callable[[], float] = time.time
+    #: Seconds for which a mark is a leave to send; None if it is one until the lease is over.
+    marks_last: float | None = None
     #: Makes the windows of destinations if relays share their limits.
     windows: NewWindow | None = None
     #: Tells whether this relay is to do a task that one relay does for all, every so many seconds; None if it is alone.

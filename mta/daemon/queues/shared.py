@@ -24,7 +24,7 @@ from mta.queue.interface import Ledger, QueueError, QueueId
 from mta.queue.postgres.destinations.board import DestinationBoard
 from mta.queue.postgres.membership.common_tasks import Chore
 from mta.queue.postgres.membership.membership import Membership, MembershipListeners, NodeIdentity
-from mta.queue.postgres.membership.node import Node, join
+from mta.queue.postgres.membership.node import MARKS_LAST, Node, join
 from mta.queue.postgres.opening.migration import contract
 from mta.queue.postgres.operators_queue import OperatorsQueue
 from mta.queue.postgres.queue import LANES, PostgresQueue
@@ -174,6 +174,7 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
         NodeIds(lambda: membership.node),
         [service, PeriodicService(queue.look, LOOK, clock)],
         wall_clock=wall_clock,
+        marks_last=MARKS_LAST,
         windows=windows.new,
         has_turn=membership.has_turn,
         when_due=service.when_due,

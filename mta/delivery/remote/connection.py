@@ -1,7 +1,8 @@
 """Runs one transaction after the other over a session that is ready for mail.
 
 Before the last octet of a message goes out, a note on disk says to which recipients it is being sent. A message that
-fits in one write is noted before its transaction begins, a larger one while its last piece is held back.
+fits in one write is noted before its transaction begins, and again if the note has become stale when the body is due. A
+larger one is noted while its last piece is held back.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from twisted.python.failure import Failure
 
 from mta.delivery.remote.commands import PreparedTransaction, excess, outcomes, prepare_transaction
 from mta.delivery.remote.in_flight import InFlightLog, not_noted
-from mta.delivery.remote.interface import DeliveryRequest, TransactionResult
+from mta.delivery.remote.interface import DeliveryRequest, IsStale, TransactionResult
 from mta.delivery.remote.protocol import SmtpClientProtocol
 from mta.delivery.replies.hints import without_tls
 from mta.delivery.replies.smarthost_refusals import OwnSmarthost
@@ -91,7 +92,7 @@ class SmtpConnection:
             return succeed(TransactionResult(prepared.outcomes))
         transaction = self._transaction = _OpenTransaction(request, prepared, Deferred())
         if message.body is None:
-            self._begin(transaction, message)
+            self._begin(transaction, message, None)
         else:
             noting = self._in_flight.note_in_flight(request)
             noting.addCallbacks(self._noted, self._not_noted, (transaction, message), {}, (transaction,))
@@ -120,8 +121,9 @@ class SmtpConnection:
         if event is _DONE:
             self._finish()
         elif event is ClientEvent.SEND_BODY and self._transaction is not None:
-            request = self._transaction.request
-            self._protocol.stream_body(request.body, partial(self._in_flight.note_in_flight, request))
+            request, message = self._transaction.request, self._transaction.prepared.message
+            again = message is not None and message.body is not None
+            self._protocol.stream_body(request.body, partial(self._in_flight.note_in_flight, request, again=again))
         elif event is ClientEvent.CLOSED:
             self._protocol.close()
             self._finish()
@@ -136,15 +138,15 @@ class SmtpConnection:
             down, self._when_down = self._when_down, None
             down()
 
-    def _begin(self, transaction: _OpenTransaction, message: OutgoingMessage) -> None:
+    def _begin(self, transaction: _OpenTransaction, message: OutgoingMessage, is_stale: IsStale | None) -> None:
         transaction.begun = True
-        self._client.begin(message)
+        self._client.begin(message, is_stale)
         self._protocol.flush()
 
-    def _noted(self, _: object, transaction: _OpenTransaction, message: OutgoingMessage) -> None:
+    def _noted(self, is_stale: IsStale | None, transaction: _OpenTransaction, message: OutgoingMessage) -> None:
         # The connection, and with it the transaction, may have ended while the note was being written.
         if self._transaction is transaction:
-            self._begin(transaction, message)
+            self._begin(transaction, message, is_stale)
 
     def _not_noted(self, failure: Failure, transaction: _OpenTransaction) -> None:
         if self._transaction is transaction:

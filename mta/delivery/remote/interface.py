@@ -12,6 +12,9 @@ from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Pending, QueueId
 from mta.routing.route import Plan
 
+#: Tells whether a note in flight is so old that another relay may have the message by now.
+IsStale = Callable[[], bool]
+
 
 @fast_value(frozen=True, slots=True)
 class DeliveryRequest:

@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from mta.connection_errors import connection_loss_text
 from mta.delivery.remote.in_flight import not_noted
+from mta.delivery.remote.interface import IsStale
 from mta.delivery.remote.timeouts import Deadline, Timeouts
 from mta.message.body import CHUNK_BYTES, Body
 from mta.smtp.client.dialogue import Awaited, ClientEvent, FailureKind, SessionFailure
@@ -94,7 +95,7 @@ class SmtpClientProtocol(TwistedProtocol):
         # the request before the last piece is sent.
         self._pieces: Iterator[bytes] | None = None
         self._unread = 0
-        self._note: Callable[[], Deferred[object]]
+        self._note: Callable[[], Deferred[IsStale | None]]
         self._deadline = Deadline(clock, self._expired)
 
     def connectionMade(self) -> None:
@@ -152,7 +153,7 @@ class SmtpClientProtocol(TwistedProtocol):
         else:
             self._deadline.clear()
 
-    def stream_body(self, body: Body, note: "Callable[[], Deferred[object]]") -> None:
+    def stream_body(self, body: Body, note: "Callable[[], Deferred[IsStale | None]]") -> None:
         """Send a body piece by piece, as fast as the remote host takes it; to be called on SEND_BODY.
 
         The last piece is held back until the Deferred that `note` returns has fired. If that fails, the session ends.

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 
-from mta.delivery.remote.interface import Connection, Connector, DeliveryRequest
+from mta.delivery.remote.interface import Connection, Connector, DeliveryRequest, IsStale
 from mta.delivery.remote.timeouts import Timeouts
 from mta.doctor.remote_hosts import HostTrial
 from mta.message.outcome import TryLater
@@ -25,9 +25,9 @@ _NO_DOMAIN = "doctor.invalid"
 class NoMail:
     """The InFlightLog of connections that carry no mail."""
 
-    def note_in_flight(self, request: DeliveryRequest) -> "Deferred[object]":
+    def note_in_flight(self, request: DeliveryRequest, *, again: bool = False) -> "Deferred[IsStale | None]":
         """Raise AssertionError."""
-        raise AssertionError(f"a check sends no mail: {request.id}")
+        raise AssertionError(f"a check sends no mail: {request.id}, {again}")
 
 
 class ConnectionTrials:

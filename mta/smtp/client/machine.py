@@ -3,7 +3,7 @@
 The machine reports the server's replies. Routes, retries and delivery reports are no part of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mta.smtp.client.dialogue import (
     Awaited,
@@ -133,8 +133,11 @@ class ClientMachine:
         """Go on inside TLS, after START_TLS."""
         self._handshake.tls_started()
 
-    def begin(self, message: OutgoingMessage) -> None:
-        """Start a transaction. Raises LocalProtocolError if none can begin now or if a command contains a line end."""
+    def begin(self, message: OutgoingMessage, hold: Callable[[], bool] | None = None) -> None:
+        """Start a transaction. Raises LocalProtocolError if none can begin now or if a command contains a line end.
+
+        If `hold` is true when a body in memory is due after a reply, SEND_BODY asks for the body as if it were not.
+        """
         if not self.ready:
             raise LocalProtocolError("no transaction can begin now")
         reset = False
@@ -142,7 +145,9 @@ class ClientMachine:
             self._reader.shorten_texts()
         else:
             reset = self._transaction.reset_needed
-        transaction = ClientTransaction(self._dialogue, self.offer, message, bdat=self._bdat, lmtp=self._lmtp)
+        transaction = ClientTransaction(
+            self._dialogue, self.offer, message, bdat=self._bdat, lmtp=self._lmtp, hold=hold
+        )
         transaction.start(reset=reset)
         self._exchange = self._transaction = transaction
 

@@ -4,7 +4,7 @@ In LMTP each accepted recipient gets a reply of its own after the body, in order
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mta.fast_value import fast_value
 from mta.smtp.client.dialogue import (
@@ -88,13 +88,21 @@ class ClientTransaction:
     """The exchange of one transaction. `recipient_replies` is complete after DONE."""
 
     def __init__(
-        self, dialogue: Dialogue, offer: Offer, message: OutgoingMessage, *, bdat: bool, lmtp: bool = False
+        self,
+        dialogue: Dialogue,
+        offer: Offer,
+        message: OutgoingMessage,
+        *,
+        bdat: bool,
+        lmtp: bool = False,
+        hold: Callable[[], bool] | None = None,
     ) -> None:
         self._dialogue = dialogue
         self._message = message
         self._pipelining = offer.pipelining
         self._bdat = bdat and offer.chunking
         self._lmtp = lmtp
+        self._hold = hold
         self._unsent: deque[tuple[Awaited, str]] = deque()
         self._replies = _RecipientReplies(len(message.recipients))
         self._stuffer: DotStuffer | None = None
@@ -261,7 +269,7 @@ class ClientTransaction:
         return self._send_body()
 
     def _send_body(self) -> ClientEvent | None:
-        if self._message.body is None:
+        if self._message.body is None or (self._hold is not None and self._hold()):
             return _SEND_BODY
         self.body(self._message.body)
         self.end_body()

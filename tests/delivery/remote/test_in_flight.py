@@ -1,17 +1,19 @@
 """Tests the note that is on disk before the last octet of a message is sent."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from harness import mail
-from mta.delivery.remote.in_flight import QueueInFlightLog
-from mta.delivery.remote.interface import Connection, DeliveryRequest
+from mta.delivery.remote.in_flight import AgingInFlightLog, QueueInFlightLog
+from mta.delivery.remote.interface import Connection, DeliveryRequest, IsStale
 from mta.event_log.log import EventLog
 from mta.message.body import MemoryBody
 from mta.message.outcome import Delivered, TryLater
-from mta.queue.interface import QueueError
+from mta.queue.interface import QueueError, QueueId
 from mta.queue.memory import MemoryQueue
 from tests.drivers.connector_case import TAKEN, Case, request
 from tests.fakes.memory_reactor import Wire
@@ -24,16 +26,20 @@ class NotedOnDemandTests(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.notes: list[tuple[DeliveryRequest, Deferred[object]]] = []
+        self.notes: list[tuple[DeliveryRequest, Deferred[IsStale | None]]] = []
+        self.notes_again = 0
+        #: Whether the notes are stale, if they can be.
+        self.stale: bool | None = None
 
-    def note_in_flight(self, request: DeliveryRequest) -> "Deferred[object]":
-        done: Deferred[object] = Deferred()
+    def note_in_flight(self, request: DeliveryRequest, *, again: bool = False) -> "Deferred[IsStale | None]":
+        done: Deferred[IsStale | None] = Deferred()
         self.notes.append((request, done))
+        self.notes_again += again
         return done
 
     def on_disk(self) -> None:
         _, done = self.notes.pop()
-        done.callback(None)
+        done.callback(None if self.stale is None else lambda: bool(self.stale))
 
     def refused(self) -> None:
         _, done = self.notes.pop()
@@ -107,12 +113,57 @@ class NotedOnDemandTests(Case):
         self.on_disk()
         self.assertEqual(wire.heard(), b"")
 
+    # A note that becomes stale before the body is due
+
+    def noted(self, stale: bool) -> "tuple[Deferred[object], Connection, Wire]":
+        """Begin a transaction whose note is fresh, and have the host ask for the body when it is `stale` or not."""
+        self.stale = False
+        connection, wire = self.connection(bdat=False)
+        delivering = connection.deliver(request())
+        self.on_disk()
+        wire.heard()
+        self.stale = stale
+        wire.says("250 ok", "250 ok", "354 go")
+        return delivering, connection, wire
+
+    def test_a_body_goes_out_at_once_while_its_note_is_fresh(self) -> None:
+        _, _, wire = self.noted(stale=False)
+        self.assertEqual(wire.heard(), mail.BODY + b".\r\n")
+        self.assertEqual(self.notes, [])
+
+    def test_a_body_waits_for_another_note_if_the_first_one_is_stale(self) -> None:
+        delivering, connection, wire = self.noted(stale=True)
+        self.assertEqual(self.streamed(wire), b"")
+        self.assertEqual((len(self.notes), self.notes_again), (1, 1))
+        self.on_disk()
+        self.assertEqual(wire.heard(), mail.BODY + b".\r\n")
+        wire.says("250 taken")
+        self.assertIsInstance(self.successResultOf(delivering).outcomes[0], Delivered)
+        self.assertTrue(connection.usable)
+
+    def test_a_body_is_not_sent_if_another_relay_has_its_message(self) -> None:
+        delivering, _, wire = self.noted(stale=True)
+        self.streamed(wire)
+        self.refused()
+        result = self.successResultOf(delivering)
+        self.assertIn("cannot note it", result.outcomes[0].text)
+        self.assertEqual((wire.heard(), wire.aborting, result.fully_sent), (b"", True, False))
+
+    def test_a_body_that_is_sent_with_its_commands_needs_no_other_note(self) -> None:
+        self.stale = True
+        connection, wire = self.connection()
+        connection.deliver(request())
+        self.on_disk()
+        self.assertTrue(wire.heard().endswith(mail.BODY))
+        self.assertEqual(self.notes, [])
+
     # A body that is streamed
 
     def streaming(self, *, bdat: bool) -> "tuple[Deferred[object], Connection, Wire]":
         connection, wire = self.connection(bdat=bdat)
         delivering = connection.deliver(request(body=LARGE))
         self.assertEqual(self.notes, [])
+        self.assertEqual(self.notes_again, 0)
         wire.says("250 ok", "250 ok", *(() if bdat else ("354 go",)))
         return delivering, connection, wire
 
@@ -181,3 +232,62 @@ class QueueInFlightLogTests(SynchronousTestCase):
     def test_a_queue_that_cannot_write_the_note_fails(self) -> None:
         self.successResultOf(succeed(self.queue.close()))
         self.failureResultOf(self.in_flight.note_in_flight(request()), QueueError)
+
+
+class SlowQueue(MemoryQueue):
+    """A queue whose notes are on disk when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Deferred[None]] = []
+
+    def note_in_flight(self, id: QueueId, indexes: Collection[int]) -> "Deferred[frozenset[int]]":
+        on_disk: Deferred[None] = Deferred()
+        self.waiting.append(on_disk)
+        return on_disk.addCallback(lambda _: MemoryQueue.note_in_flight(self, id, indexes))
+
+    def write(self) -> None:
+        self.waiting.pop().callback(None)
+
+
+class AgingInFlightLogTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.queue = SlowQueue()
+        self.lines: list[str] = []
+        log = EventLog(self.lines.append, lambda: 0.0)
+        self.in_flight = AgingInFlightLog(self.queue, log, lasts=10.0, seconds=self.clock.seconds)
+
+    def test_a_note_is_stale_after_its_time(self) -> None:
+        noting = self.in_flight.note_in_flight(request())
+        self.clock.advance(9)
+        self.queue.write()
+        is_stale = self.successResultOf(noting)
+        assert is_stale is not None
+        self.assertFalse(is_stale())
+        self.clock.advance(1)
+        self.assertTrue(is_stale())
+
+    def test_a_note_whose_answer_comes_late_is_made_again_and_told_once(self) -> None:
+        given = request()
+        earlier = self.in_flight.note_in_flight(given)
+        self.queue.write()
+        self.successResultOf(earlier)
+        noting = self.in_flight.note_in_flight(given)
+        for _ in range(2):
+            self.clock.advance(10)
+            self.queue.write()
+            self.assertNoResult(noting)
+        self.queue.write()
+        is_stale = self.successResultOf(noting)
+        assert is_stale is not None
+        self.assertFalse(is_stale())
+        self.assertEqual(len(self.lines), 1)
+
+    def test_another_note_of_the_same_attempt_tells_of_no_duplicate(self) -> None:
+        given = request()
+        for again in (False, True):
+            noting = self.in_flight.note_in_flight(given, again=again)
+            self.queue.write()
+            self.successResultOf(noting)
+        self.assertEqual(self.lines, [])

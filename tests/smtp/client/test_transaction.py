@@ -5,6 +5,7 @@ import tracemalloc
 import pytest
 
 from mta.smtp.client.dialogue import Awaited, ClientEvent, FailureKind, SessionFailure
+from mta.smtp.client.machine import ClientMachine
 from mta.smtp.client.transaction import OutgoingMessage
 from tests.drivers.client_machine import (
     BDAT,
@@ -17,6 +18,7 @@ from tests.drivers.client_machine import (
     PIPELINE,
     PLAIN_SERVER,
     STORE,
+    TERMS,
     THREE,
     TWO,
     Pieces,
@@ -182,6 +184,21 @@ def test_a_transaction_that_was_left_open_is_reset_before_the_next(pieces: Piece
     assert codes(client) == [250]
     client.begin(OutgoingMessage(MAIL, (ONE,), 2, b"\r\n"))
     play(client, f"C: {MAIL}\nC: {ONE}\nC: BDAT 2 LAST\nC:", pieces)
+
+
+def test_a_body_in_memory_is_asked_for_while_it_is_held() -> None:
+    for held in (False, True):
+        client = ClientMachine(TERMS)
+        play(client, PIPELINE)
+        client.begin(OutgoingMessage(MAIL, (ONE,), 5, b".hi\r\n"), lambda held=held: held)
+        client.to_send()
+        assert client.receive(b"250 ok\r\n250 ok\r\n354 go\r\n") is (ClientEvent.SEND_BODY if held else None)
+        if held:
+            assert client.to_send() == []
+            client.send_body(b".hi\r\n")
+            client.end_body()
+        assert client.to_send() == [b"..hi\r\n", b".\r\n"]
+        assert client.receive(b"250 taken\r\n") is ClientEvent.DONE
 
 
 def test_reset_goes_alone_to_a_server_without_pipelining() -> None:

@@ -14,6 +14,9 @@ from mta.queue.postgres.session import DatabaseSession
 
 #: Seconds for which a sign of life counts.
 LEASE = 30.0
+#: Seconds for which a mark is a leave to send. At the mark the last sign of life of a relay that runs is a few seconds
+#: old, so that the lease lasts longer.
+MARKS_LAST = LEASE / 3
 _TAGS = 1024
 
 
