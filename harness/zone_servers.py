@@ -55,6 +55,8 @@ server:
   trust-anchor-file: "{folder}/root.anchor"
   trust-anchor-signaling: no
   root-key-sentinel: no
+  # unbound would answer for this zone itself.
+  local-zone: "test." transparent
   # Tests change zones, and each look-up must see it.
   cache-max-ttl: 0
   cache-max-negative-ttl: 0

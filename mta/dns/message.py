@@ -45,6 +45,9 @@ class RecordType(enum.Enum):
     AAAA = dns.rdatatype.AAAA
     TXT = dns.rdatatype.TXT
     TLSA = dns.rdatatype.TLSA
+    # Only whether there are such records, and whether that is proven; `interpret` does not read them.
+    DS = dns.rdatatype.DS
+    DNSKEY = dns.rdatatype.DNSKEY
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,11 @@ class DnsResolver:
         self._negative: TtlCache[_Key, Answer[Any]] = TtlCache(cache_size, seconds, memory_size)
         self._running: SingleFlight[_Key, Answer[Any]] = SingleFlight()
 
+    @property
+    def client(self) -> DnsClient:
+        """The DNS client, for look-ups besides those of this resolver."""
+        return self._client
+
     def for_untrusted_clients(self) -> "DnsResolver":
         """Return a resolver with the same caches whose look-ups count as those of untrusted clients."""
         other = copy(self)

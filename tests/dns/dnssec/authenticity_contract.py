@@ -93,7 +93,7 @@ class AuthenticityContract:
             ("in.plain.test", Security.INSECURE, "mx.secure.test"),
         ):
             found = await self.ask(name)
-            assert found.security is security
+            assert found.security is security, (name, found)
             assert isinstance(found.answer, Found)
             assert found.answer.name == target
 
