@@ -97,9 +97,20 @@ class Intake:
         """Return whether a message that has a hundred recipients may have one more."""
         return self.surplus_recipients < self.limits.surplus_recipients
 
-    def begin(self, envelope: Envelope, client: Client, tls: str = "", rules: MessageRules | None = None) -> "Incoming":
-        """Begin a message. `tls` names protocol and cipher for the trace header, `rules` decide after the data."""
-        return Incoming(self, envelope, client, tls, rules)
+    def begin(
+        self,
+        envelope: Envelope,
+        client: Client,
+        tls: str = "",
+        rules: MessageRules | None = None,
+        *,
+        release: float | None = None,
+    ) -> "Incoming":
+        """Begin a message. `tls` names protocol and cipher for the trace header, `rules` decide after the data.
+
+        A message with a `release`, wall-clock seconds, is not delivered before.
+        """
+        return Incoming(self, envelope, client, tls, rules, release=release)
 
 
 class Incoming:
@@ -121,6 +132,7 @@ class Incoming:
         "_held",
         "_intake",
         "_refusal",
+        "_release",
         "_rules",
         "_seen",
         "_tls",
@@ -130,7 +142,14 @@ class Incoming:
     )
 
     def __init__(
-        self, intake: Intake, envelope: Envelope, client: Client, tls: str, rules: MessageRules | None
+        self,
+        intake: Intake,
+        envelope: Envelope,
+        client: Client,
+        tls: str,
+        rules: MessageRules | None,
+        *,
+        release: float | None,
     ) -> None:
         self._intake = intake
         self._envelope = envelope
@@ -138,6 +157,7 @@ class Incoming:
         self._tls = tls
         self._buffers = SESSION_OCTETS if tls else 0
         self._rules = rules
+        self._release = release
         self._description = NOT_DESCRIBED
         self.id = intake.ids.new(intake.wall_clock())
         self._writer: BodyWriter = intake.queue.writer(self.id)
@@ -182,8 +202,13 @@ class Incoming:
         try:
             body = self._writer.finish()
             mail = NewMail(self.id, self._envelope, body, held, self._description)
-            lease = None if held else intake.delivery.lease(body.size)
-            self._claim = await intake.queue.add(mail, intake.wall_clock(), lease)
+            now, release = intake.wall_clock(), self._release
+            if release is not None and release > now:
+                # Its age counts from its release, and so does the time after which it is given up.
+                self._claim = await intake.queue.add(mail, release)
+            else:
+                lease = None if held else intake.delivery.lease(body.size)
+                self._claim = await intake.queue.add(mail, now, lease)
         except QueueError as error:
             return self._refuse_error(error)
         except Exception as error:  # noqa: BLE001  a bug costs the client no reply

@@ -258,7 +258,7 @@ class Session:
             mail.envid,
         )
         rules = None if self._book is None else self._message_rules(self._book)
-        self._incoming = self._intake.begin(envelope, self.client, self._tls, rules)
+        self._incoming = self._intake.begin(envelope, self.client, self._tls, rules, release=mail.hold_until)
         self.in_body = True
         return canned_replies.SEND_DATA
 

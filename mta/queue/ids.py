@@ -19,6 +19,11 @@ _LAST = (1 << 63) - 1
 _LAST_SECOND = (_LAST >> _TAG_BITS) // 1_000_000
 
 
+#: Seconds between the id of a message and its release, if a client asked for one. Shorter ones do not count: until the end
+#: of its data some time passes for every message.
+LEAST_RELEASE, MOST_RELEASE = 60.0, 31 * 86_400.0
+
+
 class IdSource:
     """Makes ids that grow even if the clock is set back; sources with different tags (0 to 1023) make different ids."""
 
@@ -103,6 +108,19 @@ def first_number(when: float) -> int:
     while microseconds / 1_000_000 < when:
         microseconds += 1
     return microseconds << _TAG_BITS
+
+
+def release_of(id: QueueId, created: float) -> float | None:
+    """Return the time of its release if a client had a message wait before its delivery (RFC 4865), else None.
+
+    The age of such a message counts from its release, so that `created` lies behind the time at which its id was made
+    by LEAST_RELEASE to MOST_RELEASE seconds. Queues compare the two in the same way.
+    """
+    try:
+        ahead = created - (to_number(id) >> _TAG_BITS) / 1_000_000
+    except ValueError:
+        return None
+    return created if LEAST_RELEASE <= ahead <= MOST_RELEASE else None
 
 
 def created(id: QueueId) -> float:

@@ -25,6 +25,8 @@ class SmtpLimits:
     #: Commands since the last accepted message before the session is closed: the verbs that are `idle` (MAIL and EHLO
     #: as much as NOOP), and DATA or BDAT without a recipient.
     idle_commands: int = 50
+    #: Seconds for which a client may have a message wait before its delivery (RFC 4865).
+    longest_hold: int = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True, eq=False)

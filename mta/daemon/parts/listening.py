@@ -95,6 +95,7 @@ def _machine_factory(
             # only users send, it is offered before the login, because few clients send EHLO again.
             dsn=client.trusted or rule.login_required,
             leniency=leniency(client),
+            wall_clock=context.wall_clock,
             logins=NO_LOGINS if logins is None else logins.terms(client, rule, for_trusted),
         )
 

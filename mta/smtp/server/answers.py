@@ -54,6 +54,7 @@ def _hello_answered(state: ServerState, reply: Reply) -> None:
                 starttls=state.starttls and not state.tls,
                 dsn=state.dsn,
                 mechanisms=state.mechanisms,
+                latest_release=state.latest_release(),
             )
         )
     else:

@@ -27,6 +27,8 @@ NO_RECIPIENTS = reply(554, "5.5.1", "no valid recipients")
 NO_TLS = reply(503, "5.5.1", "STARTTLS is not offered")
 TLS_ALREADY = reply(503, "5.5.1", "TLS is already on")
 NO_DSN = reply(555, "5.5.4", "DSN is not offered: RET, ENVID, NOTIFY and ORCPT are not taken")
+NO_FUTURE_RELEASE = reply(555, "5.5.4", "FUTURERELEASE is not offered: HOLDFOR and HOLDUNTIL are not taken")
+TWO_HOLDS = reply(501, "5.5.4", "HOLDFOR and HOLDUNTIL exclude each other")
 NO_AUTH = reply(503, "5.5.1", "AUTH is not offered")
 LOGGED_IN_ALREADY = reply(503, "5.5.1", "you are logged in already")
 LOGIN_FIRST = reply(530, "5.7.0", "authentication required: log in first; AUTH is offered inside TLS")
@@ -78,9 +80,18 @@ def hello(name: str) -> Reply:
 
 @lru_cache(maxsize=64)
 def extended_hello(
-    name: str, limits: SmtpLimits, *, starttls: bool, dsn: bool = True, mechanisms: tuple[str, ...] = ()
+    name: str,
+    limits: SmtpLimits,
+    *,
+    starttls: bool,
+    dsn: bool = True,
+    mechanisms: tuple[str, ...] = (),
+    latest_release: str = "",
 ) -> Reply:
-    """Return the positive reply to EHLO: the server's name, then one extension a line (RFC 5321 section 4.1.1.1)."""
+    """Return the positive reply to EHLO: the server's name, then one extension a line (RFC 5321 section 4.1.1.1).
+
+    `latest_release` is the last time at which a message may be released, in the form of RFC 3339; "" offers no release.
+    """
     tls = ("STARTTLS",) if starttls else ()
     auth = (f"AUTH {' '.join(mechanisms)}",) if mechanisms else ()
     return reply(
@@ -97,6 +108,7 @@ def extended_hello(
         *tls,
         *auth,
         f"LIMITS RCPTMAX={limits.recipients}",
+        *((f"FUTURERELEASE {limits.longest_hold} {latest_release}",) if latest_release else ()),
         "HELP",
     )
 
@@ -111,6 +123,12 @@ def line_too_long(limits: SmtpLimits) -> Reply:
 def message_too_large(limits: SmtpLimits) -> Reply:
     """Return the reply to a message that is too large by its announced or real size (RFC 1870)."""
     return reply(552, "5.3.4", f"message larger than {limits.message_size} octets")
+
+
+@lru_cache(maxsize=64)
+def held_too_long(limits: SmtpLimits) -> Reply:
+    """Return the refusal of a message that is to be released too late."""
+    return reply(501, "5.5.4", f"a message may wait for {limits.longest_hold} seconds at most")
 
 
 def text_line_too_long(limits: SmtpLimits, number: int, octets: int) -> Reply:

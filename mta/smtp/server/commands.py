@@ -5,6 +5,7 @@ The functions raise ProtocolRefusal with a reply that names the error.
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -39,6 +40,10 @@ _BESIDE_AT = re.compile(rb"[ \t]++(?=@)|(?<=@)[ \t]++")
 # The null reverse-path of some programs.
 _EMPTY_STRING = '""'
 _CHUNK = re.compile(rb"([0-9]{1,19})(?:[ \t]+(LAST))?", re.IGNORECASE)
+_INTERVAL = re.compile(r"[1-9][0-9]{0,8}")
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE
+)
 _NUMBER = re.compile(r"[0-9]{1,20}")
 # Not `str.split`, because it also splits at a no-break space and a vertical tab.
 _ITEM = re.compile(r"[^ \t]+")
@@ -184,6 +189,19 @@ def _size(value: str) -> int:
     return int(value)
 
 
+def _hold_for(value: str) -> int:
+    if not _INTERVAL.fullmatch(value):
+        raise ValueError("must be a number of seconds")
+    return int(value)
+
+
+def _hold_until(value: str) -> float:
+    # RFC 3339 section 5.6; from Python 3.11 on, fromisoformat understands it, and more forms that are refused here.
+    if not _DATE_TIME.fullmatch(value):
+        raise ValueError("must be a date and time such as 2026-12-24T18:00:00Z")
+    return datetime.fromisoformat(value.upper()).timestamp()
+
+
 def _body_type(value: str) -> BodyType:
     if value.upper() == "BINARYMIME":
         raise ProtocolRefusal(reply(555, "5.5.4", "parameter BODY=BINARYMIME is not offered"))
@@ -225,5 +243,7 @@ _MAIL: _Parameters = {
     "RET": ("ret", _ret),
     "ENVID": ("envid", decode_envid),
     "AUTH": (_IGNORED, str),
+    "HOLDFOR": ("hold_for", _hold_for),
+    "HOLDUNTIL": ("hold_until", _hold_until),
 }
 _RCPT: _Parameters = {"NOTIFY": ("notify", _notify), "ORCPT": ("original", decode_original)}

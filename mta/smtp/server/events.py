@@ -42,6 +42,10 @@ class MailFrom:
     ret: Ret | None = None
     #: ENVID decoded from xtext.
     envid: str | None = None
+    #: Seconds, and the time in seconds since 1970, before which the message is not to be delivered (RFC 4865 sections
+    #: 4.1 and 4.2). The machine turns the first into the second.
+    hold_for: int | None = None
+    hold_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ class ServerMachine:
 
     `name` is the server's own name; `starttls` and `dsn` offer those extensions; `leniency` has the deviations from
     RFC 5321 that the client is allowed; `logins` tells how it may log in. `tls` means that the session is inside TLS
-    from the start.
+    from the start. With a `wall_clock`, which returns seconds since 1970, clients that are offered DSN may have
+    messages wait before their delivery.
 
     The driver first answers with the greeting. Then it repeats: `receive` input; take `next_event` until it is
     NEED_DATA or WAITING, and `answer` the events that ask; write `to_send`; close when `closing`.
@@ -52,8 +53,18 @@ class ServerMachine:
         dsn: bool = True,
         leniency: Leniency = STRICT,
         logins: LoginTerms = NO_LOGINS,
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
-        self._state = ServerState(limits, name, starttls=starttls, dsn=dsn, leniency=leniency, logins=logins, tls=tls)
+        self._state = ServerState(
+            limits,
+            name,
+            starttls=starttls,
+            dsn=dsn,
+            leniency=leniency,
+            logins=logins,
+            tls=tls,
+            wall_clock=wall_clock,
+        )
 
     @property
     def closing(self) -> bool:

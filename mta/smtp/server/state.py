@@ -6,6 +6,8 @@ Only the methods in this module and the functions of `answers` change the phase,
 """
 
 from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from mta.smtp.errors import LocalProtocolError
 from mta.smtp.framing import BareControl, ChunkReader, DotReader, InputBuffer, TextCheck
@@ -81,6 +83,7 @@ class ServerState:
         "starttls",
         "tls",
         "transaction",
+        "wall_clock",
     )
 
     def __init__(
@@ -93,12 +96,14 @@ class ServerState:
         dsn: bool,
         leniency: Leniency,
         logins: LoginTerms,
+        wall_clock: Callable[[], float] | None,
     ) -> None:
         self.limits = limits
         self.leniency = leniency
         self.name = name
         self.starttls = starttls
         self.dsn = dsn
+        self.wall_clock = wall_clock
         self.tls = tls
         self.logins = logins
         #: The mechanisms that are offered now.
@@ -143,6 +148,16 @@ class ServerState:
     def end_input(self) -> None:
         """Note that the client has closed its sending side."""
         self.input_ended = True
+
+    def latest_release(self) -> str:
+        """Return the last time at which a message may be released, to the minute; "" if that is not offered.
+
+        It is offered to the clients that are offered DSN (RFC 4865).
+        """
+        if not self.dsn or self.wall_clock is None:
+            return ""
+        latest = int(self.wall_clock() + self.limits.longest_hold) // 60 * 60
+        return f"{datetime.fromtimestamp(latest, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     def tls_started(self) -> None:
         """Begin anew inside TLS. Raises LocalProtocolError unless STARTTLS was accepted."""

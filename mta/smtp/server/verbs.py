@@ -5,14 +5,14 @@ A command that the driver has to judge asks a question; `state` has the phase th
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mta.smtp.errors import ProtocolRefusal
 from mta.smtp.replies import Reply
 from mta.smtp.server import canned_replies
 from mta.smtp.server.auth import parse_auth
 from mta.smtp.server.commands import parse_bdat, parse_hello, parse_mail, parse_nothing, parse_rcpt
-from mta.smtp.server.events import AuthBegin, DataBegin, Event, Hello, StartTls
+from mta.smtp.server.events import AuthBegin, DataBegin, Event, Hello, MailFrom, StartTls
 from mta.smtp.server.phases import COMMAND_PHASES, IDLE_PHASES, PendingQuestion, Phase
 from mta.smtp.server.state import ServerState
 
@@ -37,9 +37,25 @@ def _mail(state: ServerState, argument: bytes) -> Event:
     command = parse_mail(argument, state.leniency)
     if not state.dsn and (command.ret is not None or command.envid is not None):
         raise ProtocolRefusal(canned_replies.NO_DSN)
+    if command.hold_for is not None or command.hold_until is not None:
+        command = _released(state, command)
     if 0 < state.limits.message_size < command.size:
         raise ProtocolRefusal(canned_replies.message_too_large(state.limits), counted=False)
     return state.ask_sender(command)
+
+
+def _released(state: ServerState, command: MailFrom) -> MailFrom:
+    """Return a MAIL that is to be held with the time of its release. Raises ProtocolRefusal."""
+    if not state.dsn or state.wall_clock is None:
+        raise ProtocolRefusal(canned_replies.NO_FUTURE_RELEASE)
+    if command.hold_for is not None and command.hold_until is not None:
+        raise ProtocolRefusal(canned_replies.TWO_HOLDS)
+    now = state.wall_clock()
+    until = command.hold_until if command.hold_for is None else now + command.hold_for
+    assert until is not None, "there is one of them"
+    if until > now + state.limits.longest_hold:
+        raise ProtocolRefusal(canned_replies.held_too_long(state.limits))
+    return replace(command, hold_for=None, hold_until=until)
 
 
 def _rcpt(state: ServerState, argument: bytes) -> Event:
