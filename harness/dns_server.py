@@ -116,7 +116,10 @@ def _fill(reply: dns.message.Message, zone: Zone, name: str, kind: str) -> str:
 def _texts(kind: str, records: list[Any]) -> list[str]:
     if kind == "MX":
         return [f"{preference} {_fqdn(host)}" for preference, host in records]
-    return [f'"{text}"' for text in records] if kind == "TXT" else records
+    if kind != "TXT":
+        return records
+    # A text in quotation marks is written as in a zone file, so that it may have several strings.
+    return [text if text.startswith('"') else f'"{text}"' for text in records]
 
 
 def _fqdn(name: str) -> str:
