@@ -5,7 +5,7 @@ because otherwise a stranger on the way could undo it. A domain whose policy can
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -37,8 +37,6 @@ class PolicySourceParts:
     fetching: FetchParts
     file: PolicyFile
     in_thread: RunBlocking
-    #: Whether each policy that is enforced counts as one in mode `testing` (MTA_STS=testing).
-    all_testing: bool = False
 
 
 class StsPolicySource:
@@ -71,7 +69,8 @@ class StsPolicySource:
             _log.failure("the policy of {domain} was not looked up", domain=domain)
         now = self._wall_clock()
         self._kept.use(domain, now)
-        return self._in_force(self._kept.get(domain, now))
+        kept = self._kept.get(domain, now)
+        return None if kept is None or kept.policy.mode is StsMode.NONE else kept.policy
 
     def look_again(self, domain: str) -> None:
         """Have the next call of `policy` fetch the policy, because mail has failed by it; see PolicySource."""
@@ -87,7 +86,7 @@ class StsPolicySource:
         """Return the policy at hand for a domain, which may be in mode `none`."""
         return self._kept.get(domain, self._wall_clock())
 
-    def work(self) -> "Deferred[None]":
+    def work(self) -> "Deferred[float | None]":
         """Drop old policies, begin to renew some, and write changes to the file."""
         now = self._wall_clock()
         self._kept.drop_old(now)
@@ -147,11 +146,6 @@ class StsPolicySource:
         if id is None:
             self._fetches.forget(domain)
         return id
-
-    def _in_force(self, kept: KeptPolicy | None) -> StsPolicy | None:
-        if kept is None or kept.policy.mode is StsMode.NONE:
-            return None
-        return replace(kept.policy, mode=StsMode.TESTING) if self._parts.all_testing else kept.policy
 
     def _renew(self, domain: str, now: float) -> None:
         kept = self._kept.get(domain, now)

@@ -78,12 +78,10 @@ class World:
     def now(self) -> float:
         return NOW + self.clock.seconds()
 
-    def start(self, *, all_testing: bool = False) -> StsPolicySource:
+    def start(self) -> StsPolicySource:
         log = EventLog(self.lines.append, self.now, render_json)
         parts = FetchParts(self.fetcher, self.clock, self.now, log)
-        self.source = StsPolicySource(
-            PolicySourceParts(self.resolver, parts, PolicyFile(self.folder), run_inline, all_testing=all_testing)
-        )
+        self.source = StsPolicySource(PolicySourceParts(self.resolver, parts, PolicyFile(self.folder), run_inline))
         self.source.start()
         return self.source
 
@@ -162,13 +160,6 @@ def test_a_policy_of_mode_none_counts_as_none_and_is_kept(world: World) -> None:
     assert [world.get(), world.get()] == [None, None]
     assert world.fetches == 1
     assert world.lines == []
-
-
-def test_with_all_testing_an_enforced_policy_is_in_testing(world: World) -> None:
-    world.start(all_testing=True)
-    world.publish("a.test", "1", ENFORCE)
-    assert world.get() == TESTING
-    assert world.events()[0]["mode"] == "enforce"
 
 
 def test_a_new_id_has_the_policy_fetched_at_once(world: World) -> None:
