@@ -62,7 +62,8 @@ class SecuredRouting:
     ) -> None:
         """Prepare; `dane` and `policies` are None if DANE and MTA-STS are off. `seconds` is a monotonic clock.
 
-        `notice` takes a line for the operator if TLS_POLICY weakens the policy of a domain.
+        `notice` takes a line for the operator if TLS_POLICY weakens the policy of a domain, and if a host may get mail
+        although a policy that is only tested does not name it.
         """
         self._direct = direct
         self._resolver = resolver
@@ -70,7 +71,7 @@ class SecuredRouting:
         self._dane = dane
         self._policies = policies
         self._notice = notice
-        self._weaker = DomainNotices(seconds)
+        self._weaker, self._unnamed = DomainNotices(seconds), DomainNotices(seconds)
 
     async def resolve(self, domain: str) -> Decision:
         """Return the routing of mail for this domain or address literal, and the proofs of its hosts."""
@@ -158,6 +159,7 @@ class SecuredRouting:
         used = {demand.host: demand for demand in demands if not demand.left_out}
         if not used:
             return SecuredDecision(Decision(no_host_left(published.domain, demands), ttl), published, entry, demands)
+        self._tell_unnamed(published, demands)
         routes = tuple(_demanded(route, used[route.host]) for route in plan.routes if route.host in used)
         name = demanded_destination(plan.destination, routes, self._terms.tls)
         return SecuredDecision(Decision(replace(plan, destination=name, routes=routes), ttl), published, entry, demands)
@@ -165,6 +167,15 @@ class SecuredRouting:
     def _look_again(self, domain: str) -> None:
         if self._policies is not None:
             self._policies.look_again(domain)
+
+    def _tell_unnamed(self, published: PublishedDemands, demands: Sequence[HostDemand]) -> None:
+        """Tell of hosts that get mail although the policy of the domain, which is only tested, does not name them."""
+        unnamed = [demand.host for demand in demands if not demand.left_out and not published.allows(demand.host)]
+        if unnamed and self._unnamed.begin(published.domain):
+            self._notice(
+                f"mail for {published.domain} may go to {', '.join(unnamed)}, which the MTA-STS policy of the domain"
+                " does not name: the policy is only tested. Told once a day for each domain"
+            )
 
     async def _tell_if_weaker(self, domain: str, entry: TlsPolicyEntry, plan: Plan) -> None:
         _, mx, policy = await self._look_up(domain, with_policy=True)
@@ -174,7 +185,7 @@ class SecuredRouting:
         if by:
             self._notice(
                 f"TLS_POLICY has {entry}, and {domain} demands more by {by}: its mail goes to hosts that need not prove"
-                " themselves so"
+                " themselves so. Told once a day for each domain"
             )
 
 

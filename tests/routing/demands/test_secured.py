@@ -185,6 +185,13 @@ def test_a_policy_in_testing_is_told_of_and_delivered_as_without() -> None:
     ):
         assert proofs(setup.plan("a.test")) == {"mx1.a.test": told, "mx2.a.test": None}
         assert setup.plan("a.test").destination == "mx1.a.test,mx2.a.test (sts testing: mx1.a.test)"
+        setup.clock.advance(50)
+        setup.plan("a.test")
+        [said] = setup.notices
+        assert said == (
+            "mail for a.test may go to mx2.a.test, which the MTA-STS policy of the domain does not name: the policy is"
+            " only tested. Told once a day for each domain"
+        )
 
 
 def test_a_host_with_proven_records_must_match_them_and_others_need_not() -> None:
@@ -308,7 +315,7 @@ def test_a_notice_tells_once_a_day_where_an_entry_weakens() -> None:
     [said] = setup.notices
     assert said == (
         "TLS_POLICY has dane.test=verify, and dane.test demands more by MTA-STS and DANE: its mail goes to hosts that"
-        " need not prove themselves so"
+        " need not prove themselves so. Told once a day for each domain"
     )
     setup.clock.advance(80_000)
     setup.plan("dane.test")
