@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from mta.fast_value import fast_value
 from mta.smtp.address import Address
-from mta.smtp.parameters import BodyType, Notify, Recipient, Ret
+from mta.smtp.parameters import BodyType, Notify, Recipient, Ret, TlsDemand
 
-__all__ = ["BodyType", "Envelope", "Notify", "Origin", "Recipient", "Ret"]
+__all__ = ["BodyType", "Envelope", "Notify", "Origin", "Recipient", "Ret", "TlsDemand"]
 
 # The protocols of an alias expansion, in the place of a keyword of RFC 3848: without and with a login of the client.
 _ALIAS, _ALIAS_OF_USER = "alias", "alias-A"
@@ -55,7 +55,11 @@ class Envelope:
     ret: Ret | None = None
     #: ENVID decoded from xtext (RFC 3461 section 4.4).
     envid: str | None = None
+    #: The demand of the sender on TLS; None if there is none.
+    tls_demand: TlsDemand | None = None
 
     def with_addresses(self, sender: Address | None, recipients: tuple[Recipient, ...]) -> "Envelope":
         """Return the envelope with other addresses, as `replace` does at three times the cost."""
-        return Envelope(sender, recipients, self.origin, self.body_type, self.smtputf8, self.ret, self.envid)
+        return Envelope(
+            sender, recipients, self.origin, self.body_type, self.smtputf8, self.ret, self.envid, self.tls_demand
+        )

@@ -41,6 +41,15 @@ class Ret(enum.Enum):
     HEADERS = "HDRS"
 
 
+class TlsDemand(enum.Enum):
+    """The demand of a sender on the TLS of a message's way (RFC 8689). The values are stored."""
+
+    #: REQUIRETLS at MAIL: only TLS with hosts that prove their names and demand the same of the next host (section 2).
+    REQUIRED = "required"
+    #: The header field `TLS-Required: No`: the demands of the recipient's domain do not count (section 3).
+    OPTIONAL = "optional"
+
+
 class Notify(enum.Flag):
     """The events of which a sender wants a report for a recipient (RFC 3461 section 4.1). NEVER is the empty set."""
 

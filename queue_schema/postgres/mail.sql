@@ -39,11 +39,11 @@ claimed AS (
     UPDATE message SET node = %(node)s, token = token + 1, due = %(until)s, leased_since = %(now)s
     WHERE id = ANY (ARRAY(SELECT id FROM taken))
     RETURNING id, token, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type,
-              smtputf8, ret, envid, delay_reported, login, doubt
+              smtputf8, ret, envid, delay_reported, login, tls_demand, doubt
 )
 SELECT id, token, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret,
-       envid, delay_reported, (SELECT data FROM body WHERE message_id = claimed.id), login, doubt,
-       (SELECT due FROM message AS found WHERE found.id = claimed.id)
+       envid, delay_reported, (SELECT data FROM body WHERE message_id = claimed.id), login, tls_demand,
+       doubt, (SELECT due FROM message AS found WHERE found.id = claimed.id)
 FROM claimed;
 
 -- name: recipients

@@ -86,7 +86,8 @@ SELECT count(*) FROM forgotten;
 
 -- name: returnable
 SELECT m.id, m.token, m.created, m.size, m.chunks, m.sender_local, m.sender_domain, m.client, m.helo, m.protocol,
-       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, (SELECT data FROM body WHERE message_id = m.id), m.login
+       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, (SELECT data FROM body WHERE message_id = m.id),
+       m.login, m.tls_demand
 FROM message AS m WHERE m.id = ANY (%(ids)s::bigint[]) ORDER BY m.id;
 
 -- name: returnable_recipients

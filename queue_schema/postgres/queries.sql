@@ -23,17 +23,17 @@ WITH me AS (
 ),
 added AS (
     INSERT INTO message (id, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type,
-                         smtputf8, ret, envid, login, message_id, subject, author, tls, report_of, held, token, due,
-                         held_since, node)
+                         smtputf8, ret, envid, login, message_id, subject, author, tls, report_of, tls_demand, held,
+                         token, due, held_since, node)
     SELECT u.*, CASE WHEN u.held THEN u.created END, CASE WHEN u.token > 0 THEN me.node END
     FROM me, unnest(
-        %(id)s::bigint[], %(created)s::float8[], %(size)s::bigint[], %(chunks)s::int[], %(sender_local)s::text[],
+        %(id)s::int8[], %(created)s::float8[], %(size)s::int8[], %(chunks)s::int[], %(sender_local)s::text[],
         %(sender_domain)s::text[], %(client)s::text[], %(helo)s::text[], %(protocol)s::text[], %(body_type)s::text[],
         %(smtputf8)s::bool[], %(ret)s::text[], %(envid)s::text[], %(login)s::text[], %(message_id)s::text[],
-        %(subject)s::text[], %(author)s::text[], %(tls)s::text[], %(report_of)s::bigint[], %(held)s::bool[],
-        %(token)s::int[], %(due)s::float8[]
-    ) AS u (id, created, size, chunks, local, domain, client, helo, protocol, type, utf8, ret, envid, login, message_id,
-            subject, author, tls, report, held, token, due)
+        %(subject)s::text[], %(author)s::text[], %(tls)s::text[], %(report_of)s::int8[], %(tls_demand)s::text[],
+        %(held)s::bool[], %(token)s::int[], %(due)s::float8[]
+    ) AS u (id, created, size, chunks, local, domain, client, helo, proto, type, utf8, ret, envid, login, msgid, subj,
+            author, tls, report, demand, held, token, due)
     WHERE NOT %(again)s OR NOT EXISTS (SELECT FROM history WHERE history.id = u.id)
     ON CONFLICT (id) DO NOTHING
     RETURNING id
@@ -42,7 +42,7 @@ addressed AS (
     INSERT INTO recipient (message_id, idx, local, domain, notify, original, due)
     SELECT u.*
     FROM unnest(
-        %(recipient_of)s::bigint[], %(idx)s::int[], %(local)s::text[], %(domain)s::text[], %(notify)s::int[],
+        %(recipient_of)s::int8[], %(idx)s::int[], %(local)s::text[], %(domain)s::text[], %(notify)s::int[],
         %(original)s::text[], %(recipient_due)s::float8[]
     ) AS u (id, idx, local, domain, notify, original, due)
     WHERE (u.id IN (SELECT id FROM added)) IS TRUE
@@ -50,13 +50,13 @@ addressed AS (
 ),
 filled AS (
     INSERT INTO body (message_id, data)
-    SELECT u.* FROM unnest(%(body_of)s::bigint[], %(data)s::bytea[]) AS u (id, data)
+    SELECT u.* FROM unnest(%(body_of)s::int8[], %(data)s::bytea[]) AS u (id, data)
     WHERE (u.id IN (SELECT id FROM added)) IS TRUE
 ),
 ended AS (
     DELETE FROM message AS m
     USING me, unnest(
-        %(ended)s::bigint[], %(ended_token)s::int[], %(finished)s::float8[], %(delivered)s::int[], %(failed)s::int[],
+        %(ended)s::int8[], %(ended_token)s::int[], %(finished)s::float8[], %(delivered)s::int[], %(failed)s::int[],
         %(removed)s::int[], %(recipients)s::text[]
     ) AS v (id, token, finished, delivered, failed, removed, recipients)
     WHERE m.id = v.id AND m.token = v.token AND m.node = me.node AND NOT m.altered
@@ -67,16 +67,16 @@ emptied AS (DELETE FROM recipient USING ended WHERE recipient.message_id = ended
 dropped AS (DELETE FROM body USING ended WHERE body.message_id = ended.id),
 kept AS (
     INSERT INTO history (id, created, size, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8,
-                         ret, envid, login, message_id, subject, author, tls, report_of, delay_reported, node, token,
-                         finished, failed, recipients)
+                         ret, envid, login, message_id, subject, author, tls, report_of, tls_demand, delay_reported,
+                         node, token, finished, failed, recipients)
     SELECT id, created, size, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret, envid,
-           login, message_id, subject, author, tls, report_of, delay_reported, node, token, finished, failed > 0,
-           recipients::jsonb
+           login, message_id, subject, author, tls, report_of, tls_demand, delay_reported, node, token, finished,
+           failed > 0, recipients::jsonb
     FROM ended
 ),
 marked AS (
     SELECT m.id
-    FROM me, unnest(%(marked)s::bigint[], %(marked_token)s::int[]) AS k (id, token), message AS m
+    FROM me, unnest(%(marked)s::int8[], %(marked_token)s::int[]) AS k (id, token), message AS m
     WHERE m.id = k.id AND m.token = k.token AND m.node = me.node
     FOR KEY SHARE OF m
 ),
@@ -90,10 +90,10 @@ counted AS (
 )
 SELECT (SELECT array_agg(id) FROM added),
        (SELECT array_agg(id) FROM ended),
-       (SELECT array_agg(h.id) FROM unnest(%(ended)s::bigint[], %(ended_token)s::int[]) AS v (id, token)
+       (SELECT array_agg(h.id) FROM unnest(%(ended)s::int8[], %(ended_token)s::int[]) AS v (id, token)
         JOIN history AS h ON h.id = v.id AND h.token = v.token AND h.node <> 0 WHERE %(again)s),
        (SELECT array_agg(id) FROM marked),
-       (SELECT array_agg(m.id) FROM unnest(%(id)s::bigint[]) AS u (id)
+       (SELECT array_agg(m.id) FROM unnest(%(id)s::int8[]) AS u (id)
         JOIN message AS m ON m.id = u.id AND m.token = 1 AND m.node = me.node WHERE %(again)s)
 FROM me;
 

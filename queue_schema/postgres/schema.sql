@@ -80,6 +80,7 @@ CREATE TABLE message (
     author text NOT NULL,                                -- the From field
     tls text NOT NULL,                                   -- protocol and cipher of the client's connection
     report_of bigint,                                    -- the message that this one reports on, which may be gone
+    tls_demand text,                                     -- `required` by REQUIRETLS, `optional` by TLS-Required: No
     delay_reported boolean NOT NULL DEFAULT false,
     held boolean NOT NULL,
     held_since double precision,
@@ -171,6 +172,7 @@ CREATE TABLE history (
     author text NOT NULL,
     tls text NOT NULL,
     report_of bigint,
+    tls_demand text,
     delay_reported boolean NOT NULL,
     node bigint NOT NULL,
     token integer NOT NULL,

@@ -17,8 +17,8 @@ ROLLBACK;
 -- name: add_message
 INSERT INTO message (id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
                      smtputf8, ret, envid, token, leased, due, held, login, message_id, subject, author, tls,
-                     report_of, held_since)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CASE ?17 WHEN 1 THEN ?2 END);
+                     report_of, tls_demand, held_since)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CASE ?17 WHEN 1 THEN ?2 END);
 
 -- name: add_recipient
 INSERT INTO recipient (message_id, idx, local, domain, notify, original, due, status, attempts, reply, host)
@@ -29,7 +29,7 @@ INSERT INTO body (message_id, data) VALUES (?, ?);
 
 -- name: claimable
 SELECT m.id, m.token + 1, m.created, m.size, m.in_file, m.sender_local, m.sender_domain, m.client, m.helo, m.protocol,
-       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, b.data, m.login
+       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, b.data, m.login, m.tls_demand
 FROM message AS m LEFT JOIN body AS b ON b.message_id = m.id
 WHERE m.held = 0 AND m.due <= ?
 ORDER BY m.due, m.leased, m.id
@@ -37,7 +37,7 @@ LIMIT ?;
 
 -- name: claimable_among
 SELECT m.id, m.token + 1, m.created, m.size, m.in_file, m.sender_local, m.sender_domain, m.client, m.helo, m.protocol,
-       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, b.data, m.login
+       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, b.data, m.login, m.tls_demand
 FROM message AS m NOT INDEXED LEFT JOIN body AS b ON b.message_id = m.id
 WHERE m.id IN (SELECT value FROM json_each(?3)) AND m.held = 0 AND m.due <= ?1
 ORDER BY m.due, m.leased, m.id
@@ -194,7 +194,7 @@ DELETE FROM body WHERE message_id IN (SELECT value FROM json_each(?));
 
 -- name: returnable
 SELECT m.id, m.token, m.created, m.size, m.in_file, m.sender_local, m.sender_domain, m.client, m.helo, m.protocol,
-       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, b.data, m.login
+       m.body_type, m.smtputf8, m.ret, m.envid, m.delay_reported, b.data, m.login, m.tls_demand
 FROM message AS m LEFT JOIN body AS b ON b.message_id = m.id
 WHERE m.id = ? AND m.due IS NOT NULL;
 
@@ -369,10 +369,10 @@ LIMIT ?;
 -- name: copy_messages
 INSERT INTO main.message (id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
                           smtputf8, ret, envid, delay_reported, held, token, leased, due, finished, held_since, login,
-                          message_id, subject, author, tls, report_of)
+                          message_id, subject, author, tls, report_of, tls_demand)
 SELECT id, created, size, in_file, sender_local, sender_domain, client, helo, protocol, body_type,
        smtputf8, ret, envid, delay_reported, held, token, 0, CASE leased WHEN 1 THEN ?1 ELSE due END, finished,
-       held_since, login, message_id, subject, author, tls, report_of
+       held_since, login, message_id, subject, author, tls, report_of, tls_demand
 FROM leftover.message
 WHERE id IN (SELECT value FROM json_each(?2));
 

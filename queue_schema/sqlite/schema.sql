@@ -4,7 +4,7 @@ BEGIN;
 
 -- "smtq": distinguishes a queue file from other SQLite files.
 PRAGMA application_id = 0x736d7471;
-PRAGMA user_version = 8;
+PRAGMA user_version = 9;
 
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,                               -- also `merging` or `merged` with the number of a worker
@@ -43,6 +43,7 @@ CREATE TABLE message (
     author TEXT NOT NULL DEFAULT '',                     -- the From field
     tls TEXT NOT NULL DEFAULT '',                        -- protocol and cipher of the client's connection
     report_of INTEGER,                                   -- the message that this one reports on, which may be gone
+    tls_demand TEXT,                                     -- `required` by REQUIRETLS, `optional` by TLS-Required: No
     CHECK ((sender_local IS NULL) = (sender_domain IS NULL)),
     CHECK ((due IS NULL) = (finished IS NOT NULL)),
     -- A lease has an end and a token; a finished message is neither leased nor held.

@@ -17,7 +17,7 @@ Row = tuple[Any, ...]
 #: Columns of a message that both engines have, in one order.
 COMMON = (
     "id, created, size, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret, envid, login, "
-    "message_id, subject, author, tls, report_of, delay_reported"
+    "message_id, subject, author, tls, report_of, tls_demand, delay_reported"
 )
 _BOOLEANS = [COMMON.split(", ").index(name) for name in ("smtputf8", "delay_reported")]
 RECIPIENT = (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mta.message.body import Body
-from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
+from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret, TlsDemand
 from mta.message.outcome import Failed
 from mta.queue.ids import to_id
 from mta.queue.interface import Claim, Pending
@@ -17,6 +17,7 @@ from mta.smtp.address import Address
 Row = tuple[Any, ...]
 
 _BODY_TYPES = {kind.value: kind for kind in BodyType}
+_DEMANDS: dict[str | None, TlsDemand | None] = {kind.value: kind for kind in TlsDemand} | {None: None}
 _RETS: dict[str | None, Ret | None] = {kind.value: kind for kind in Ret} | {None: None}
 
 
@@ -61,7 +62,7 @@ def read_claim(row: Row, recipients: Iterable[Row], body: Body) -> Claim:
     """Return the claim for a row of `claimable` and its rows of `recipients`."""
     number, token, created, _size, _in_file, local, domain, client, helo, protocol = row[:10]
     body_type, smtputf8, ret, envid, delay_reported = row[10:15]
-    login: str = row[16]
+    login, demand = row[16:]
     all_recipients: list[Recipient] = []
     pending: list[Pending] = []
     for _, index, *parts, status, attempts, way in recipients:
@@ -72,7 +73,14 @@ def read_claim(row: Row, recipients: Iterable[Row], body: Body) -> Claim:
     sender = None if local is None else Address(local, domain)
     origin = Origin(client, helo, protocol, login)
     envelope = Envelope(
-        sender, tuple(all_recipients), origin, _BODY_TYPES[body_type], bool(smtputf8), _RETS[ret], envid
+        sender,
+        tuple(all_recipients),
+        origin,
+        _BODY_TYPES[body_type],
+        bool(smtputf8),
+        _RETS[ret],
+        envid,
+        _DEMANDS[demand],
     )
     return Claim(to_id(number), token, envelope, body, created, tuple(pending), bool(delay_reported))
 

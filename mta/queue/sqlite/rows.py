@@ -25,6 +25,7 @@ def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: fl
     """Return the parameters of add_message."""
     envelope = mail.envelope
     sender, origin, ret, envid = envelope.sender, envelope.origin, envelope.ret, envelope.envid
+    demand = envelope.tls_demand
     described = mail.description
     report_of = described.report_of
     return (
@@ -52,6 +53,7 @@ def message_row(mail: NewMail, number: int, now: float, *, leased: bool, due: fl
         described.author,
         described.tls,
         None if report_of is None else to_number(report_of),
+        None if demand is None else demand.value,
     )
 
 

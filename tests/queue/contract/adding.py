@@ -1,9 +1,10 @@
 """Messages that are added, and the writer of their bodies."""
 
 import random
+from dataclasses import replace
 
 from mta.message.body import MemoryBody
-from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
+from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret, TlsDemand
 from mta.queue.interface import (
     Action,
     NewMail,
@@ -15,7 +16,7 @@ from mta.queue.interface import (
 )
 from mta.smtp.address import Address
 from tests.queue.contract.case import QueueCase
-from tests.queue.messages import LEASE, NEVER, NOW, TOOK, mail, new_id, octets
+from tests.queue.messages import LATER, LEASE, NEVER, NOW, TOOK, mail, new_id, octets
 
 
 class AddContract(QueueCase):
@@ -82,11 +83,30 @@ class AddContract(QueueCase):
             smtputf8=True,
             ret=Ret.HEADERS,
             envid="QQ 314159",
+            tls_demand=TlsDemand.REQUIRED,
         )
         self.now(self.queue.add(NewMail(new_id(), whole, MemoryBody(b"x")), NOW))
         (claim,) = self.claims()
         self.assertEqual(claim.envelope, whole)
         self.assertEqual([pending.recipient for pending in claim.pending], list(whole.recipients))
+
+    def test_the_demand_of_a_sender_on_tls_is_kept_for_each_attempt(self):
+        for demand in (*TlsDemand, None):
+            envelope = replace(mail().envelope, tls_demand=demand)
+            claim = self.now(self.queue.add(NewMail(new_id(), envelope, MemoryBody(b"x")), NOW, lease=LEASE))
+            self.assertIs(claim.envelope.tls_demand, demand)
+            self.settled(claim, Verdict(0, LATER, NOW + 1))
+            (again,) = self.claims(NOW + 1)
+            self.assertIs(again.envelope.tls_demand, demand)
+            self.settled(again, Verdict(0, TOOK))
+
+    def test_a_message_that_an_operator_returns_has_its_demand_on_tls(self):
+        envelope = replace(mail().envelope, tls_demand=TlsDemand.REQUIRED)
+        new = NewMail(new_id(), envelope, MemoryBody(b"x"))
+        self.now(self.queue.add(new, NOW))
+        seen: list[Envelope] = []
+        self.now(self.queue.bounce([new.id], NOW, "no", lambda claim, _: seen.append(claim.envelope) or []))
+        self.assertEqual(seen, [envelope])
 
     def test_the_null_sender_comes_back_as_none(self):
         self.added(sender=None)

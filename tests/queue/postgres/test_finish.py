@@ -31,6 +31,7 @@ class FinishTests(SynchronousTestCase):
     def test_the_history_has_the_envelope_the_node_and_the_token(self):
         facts = {"sender_local": None, "sender_domain": None, "ret": "FULL", "envid": "e1", "login": "carol"}
         described = {"message_id": "m1@a.test", "subject": "hi", "author": "a@a.test", "tls": "TLSv1.3", "report_of": 4}
+        facts["tls_demand"] = "required"
         self.tables.add(7, token=2, node=3, delay_reported=True, smtputf8=True, **facts, **described)
         self.end(7, 0, "delivered")
         self.assertEqual(self.finish(7), [7])

@@ -34,6 +34,7 @@ ALTER TABLE message DROP COLUMN subject;
 ALTER TABLE message DROP COLUMN author;
 ALTER TABLE message DROP COLUMN tls;
 ALTER TABLE message DROP COLUMN report_of;
+ALTER TABLE message DROP COLUMN tls_demand;
 ALTER TABLE recipient DROP COLUMN signed_by;
 ALTER TABLE recipient DROP COLUMN way;
 PRAGMA user_version = 0;
@@ -158,7 +159,7 @@ def test_a_file_of_version_1_becomes_one_that_no_program_of_then_opens(path):
         connection.execute("DROP TABLE attempt")
         connection.execute("DROP INDEX report")
         connection.execute("DROP INDEX failed")
-        for column in ("message_id", "subject", "author", "tls", "report_of"):
+        for column in ("message_id", "subject", "author", "tls", "report_of", "tls_demand"):
             connection.execute(f"ALTER TABLE message DROP COLUMN {column}")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")
         connection.execute("ALTER TABLE message DROP COLUMN leased_since")
@@ -181,7 +182,7 @@ def test_a_message_of_version_4_has_no_login_afterwards(path):
         connection.execute("DROP TABLE attempt")
         connection.execute("DROP INDEX report")
         connection.execute("DROP INDEX failed")
-        for column in ("login", "message_id", "subject", "author", "tls", "report_of"):
+        for column in ("login", "message_id", "subject", "author", "tls", "report_of", "tls_demand"):
             connection.execute(f"ALTER TABLE message DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 4")
     queue = open_queue(path.parent, run=run_inline, now=NOW)
@@ -219,7 +220,7 @@ def test_a_step_that_fails_leaves_the_file_at_its_version(older, scripts):
 
 def made_newer(path: Path, oldest_compatible: int) -> None:
     connection = open_file(path, create=True, upgrade=True)
-    connection.execute("PRAGMA user_version = 9")
+    connection.execute("PRAGMA user_version = 99")
     connection.execute("UPDATE meta SET value = ?", (oldest_compatible,))
     connection.close()
 
@@ -227,7 +228,7 @@ def made_newer(path: Path, oldest_compatible: int) -> None:
 def test_a_newer_file_is_refused(path):
     made_newer(path, oldest_compatible=Scripts().version + 1)
     told = refused(path)
-    assert "version 9" in told
+    assert "version 99" in told
     assert "install the newer again" in told
 
 

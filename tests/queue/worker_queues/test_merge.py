@@ -175,9 +175,9 @@ def test_a_home_without_a_folder_for_bodies_is_merged(tmp_path):
 def test_a_newer_queue_is_named_and_left_unchanged(spool):
     path = spool / "worker-3" / FILE_NAME
     with closing(connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 9")
-        connection.execute("UPDATE meta SET value = 9")
-    assert f"{path} has version 9" in refused(spool, 2)
+        connection.execute("PRAGMA user_version = 99")
+        connection.execute("UPDATE meta SET value = 99")
+    assert f"{path} has version 99" in refused(spool, 2)
 
 
 def test_bodies_without_their_queue_are_named_and_left_unchanged(spool):
@@ -194,7 +194,7 @@ def made_older(home: Path) -> None:
         connection.execute("DROP TABLE attempt")
         connection.execute("DROP INDEX report")
         connection.execute("DROP INDEX failed")
-        for column in ("message_id", "subject", "author", "tls", "report_of"):
+        for column in ("message_id", "subject", "author", "tls", "report_of", "tls_demand"):
             connection.execute(f"ALTER TABLE message DROP COLUMN {column}")
         connection.execute("ALTER TABLE message DROP COLUMN held_since")
         connection.execute("ALTER TABLE message DROP COLUMN leased_since")

@@ -24,7 +24,7 @@ DoubtfulClaim = tuple[Claim, frozenset[int]]
 #: Returns the body of a message in chunks, by id and size.
 LargeBody = Callable[[QueueId, int], Body]
 
-_DATA, _LOGIN, _DOUBT, _DUE = 15, 16, 17, 18
+_DATA, _DOUBT, _DUE = 15, 18, 19
 
 
 def claim(
@@ -67,7 +67,7 @@ def _read(row: Row, recipients: Sequence[Row], large_body: LargeBody) -> Doubtfu
     number, size, chunks, data, doubt = row[0], row[3], row[4], row[_DATA], row[_DOUBT]
     body = large_body(to_id(number), size) if chunks else MemoryBody(data)
     doubtful = frozenset[int]() if doubt is None else read_marks(doubt).get(number, frozenset())
-    return read_claim(row[: _LOGIN + 1], recipients, body), doubtful
+    return read_claim(row[:_DOUBT], recipients, body), doubtful
 
 
 def due_messages(

@@ -133,7 +133,8 @@ class UnknownOutcomeTests(LaneCase):
             self.tables.look.execute(
                 "WITH gone AS (DELETE FROM message RETURNING *) INSERT INTO history SELECT id, created, size,"
                 " sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret, envid, login,"
-                " message_id, subject, author, tls, report_of, delay_reported, node, token, 1, false, '[]' FROM gone"
+                " message_id, subject, author, tls, report_of, tls_demand, delay_reported, node, token, 1, false, '[]'"
+                " FROM gone"
             )
 
         lost.after = deliver
