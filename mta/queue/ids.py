@@ -19,8 +19,8 @@ _LAST = (1 << 63) - 1
 _LAST_SECOND = (_LAST >> _TAG_BITS) // 1_000_000
 
 
-#: Seconds between the id of a message and its release, if a client asked for one. Shorter ones do not count: until the end
-#: of its data some time passes for every message.
+#: Seconds between the id of a message and its release, if a client asked for one. Shorter times do not count, because
+#: some time passes for every message until the end of its data.
 LEAST_RELEASE, MOST_RELEASE = 60.0, 31 * 86_400.0
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mta.message.body import Body, MemoryBody
-from mta.queue.ids import to_number
+from mta.queue.ids import release_of, to_number
 from mta.queue.interface import (
     Action,
     Audit,
