@@ -1,32 +1,14 @@
 """Relays of two releases with one queue: both deliver, until the new release takes away what the old one needs."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from harness.daemon import ROOT
 from harness.waiting import until
 from mta.queue.postgres.opening.migration import CONTRACT_INTERVAL
+from tests.endtoend.next_release import CONTRACTED, EXPANDED, next_release
 from tests.endtoend.shared_relays import SharedRelays, copies, submit, tokens
 from tests.endtoend.world import World
-
-_MIGRATIONS = {
-    "0002_expand_note.sql": "ALTER TABLE smtprelay.message ADD COLUMN note text NOT NULL DEFAULT '';",
-    "0003_contract_note.sql": "ALTER TABLE smtprelay.message DROP COLUMN note;",
-}
-
-
-def next_release(home: Path) -> Path:
-    """Return a folder with the program as a release would be that has two more steps of the schema."""
-    home.mkdir()
-    for package in ("mta", "queue_schema", "twisted"):
-        shutil.copytree(ROOT / package, home / package, ignore=shutil.ignore_patterns("__pycache__"))
-    steps = home / "queue_schema" / "postgres" / "migrations"
-    steps.mkdir()
-    for name, script in _MIGRATIONS.items():
-        (steps / name).write_text(script)
-    return home
 
 
 def versions(relays: SharedRelays) -> dict[str, int]:
@@ -41,7 +23,7 @@ def test_two_releases_share_a_queue_until_the_last_relay_of_the_old_one_ends(url
     submit(old, tokens("before", 10))
     release = next_release(tmp_path / "next")
     new = relays.relay("new", PYTHONPATH=str(release))
-    assert versions(relays) == {"version": 2, "oldest_compatible": 1}
+    assert versions(relays) == {"version": EXPANDED, "oldest_compatible": 1}
     submit(old, tokens("old", 20))
     submit(new, tokens("new", 20))
     relays.wait_until_empty()
@@ -51,11 +33,12 @@ def test_two_releases_share_a_queue_until_the_last_relay_of_the_old_one_ends(url
     assert versions(relays)["oldest_compatible"] == 1
     old.stop()
     until(
-        lambda: versions(relays)["oldest_compatible"] == 3,
+        lambda: versions(relays)["oldest_compatible"] == CONTRACTED,
         2 * CONTRACT_INTERVAL + 60,
         what="the step that waits for the old relay",
     )
     submit(new, tokens("after", 10))
     relays.wait_until_empty()
-    assert "the shared queue was made by a newer smtprelay (schema 3, and this one knows 1)" in old.start_and_fail(1)
+    refusal = f"the shared queue was made by a newer smtprelay (schema {CONTRACTED}, and this one knows 1)"
+    assert refusal in old.start_and_fail(1)
     relays.assert_ledger_adds_up(60)

@@ -18,6 +18,7 @@ from mta.queue.postgres.membership.burial import bury, bury_own
 from mta.queue.postgres.membership.node import join
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import read_server
+from tests.endtoend.next_release import CONTRACTED
 from tests.endtoend.world import World
 from tests.queue.postgres.cluster import shared_cluster
 from tests.queue.postgres.rows import Rows, end_lives, read_rows
@@ -84,6 +85,15 @@ class SharedQueue:
         """Wait until this many messages wait in the queue."""
         until(lambda: self.rows().waiting.total() == number, what=f"{number} messages in the shared queue")
 
+    def versions(self) -> dict[str, int]:
+        """Return the newest schema of the tables, and the oldest one whose programs can work with them."""
+        return dict(self.server.execute("SELECT name, value FROM smtprelay.meta", database=self.database))
+
+    def contract_soon(self) -> None:
+        """Have the relays try now whether the tables can lose what only old relays need."""
+        soon = "UPDATE smtprelay.chore SET next = clock_timestamp() WHERE name = 'contract'"
+        self.server.execute(soon, database=self.database)
+
     def claimed_by(self, name: str) -> int:
         """Return the number of messages that the newest relay of this name has claimed."""
         query = f"SELECT count(*) FROM smtprelay.message WHERE node = {self._newest(name)}"
@@ -108,7 +118,7 @@ class SharedQueue:
         dead = self._newest(name)
         end_lives(self.server, self.database, dead)
         session = DatabaseSession(read_server(self.server.url(self.database)).connection_parameters())
-        undertaker = join(session, "undertaker", "1.0", 1, 1)
+        undertaker = join(session, "undertaker", "1.0", CONTRACTED, 1)
 
         def buried() -> bool:
             try:

@@ -1,13 +1,15 @@
 """A day in the life of three relays that share a queue on a primary with a synchronous standby, under load.
 
-One after the other is stopped and started again as by an upgrade, the primary fails and its standby is promoted, one
-relay is killed, and one is frozen until the others have its mail.
+One after the other is stopped and started again as the next release, whose tables lose a column that this release needs
+once all three run the next one. The primary fails and its standby is promoted, one relay is killed, and one is frozen
+until the others have its mail.
 """
 
 import pytest
 
 from harness.postgres import Cluster
 from harness.waiting import until
+from tests.endtoend.next_release import CONTRACTED, EXPANDED, next_release
 from tests.length import choose
 from tests.queue.postgres.cluster import shared_cluster
 from tests.survival.kills import REFUSED, Load, put_off
@@ -25,11 +27,18 @@ class Day:
         begun = len(self.load.accepted)
         until(lambda: len(self.load.accepted) > begun + choose(100, 500), what="accepted messages")
 
-    def upgrade(self):
+    def upgrade(self, release):
         for relay in self.queue.relays:
             assert relay.stop() == 0
             self.go_on()
+            assert self.queue.versions()["oldest_compatible"] == 1
+            relay.environment["PYTHONPATH"] = str(release)
             relay.start()
+            self.go_on()
+        assert self.queue.versions()["version"] == EXPANDED
+        self.queue.contract_soon()
+        until(lambda: self.queue.versions()["oldest_compatible"] == CONTRACTED, what="the tables of the next release")
+        self.go_on()
 
     def fail_over(self):
         self.queue.server.kill()
@@ -53,7 +62,7 @@ class Day:
 
 
 @pytest.mark.long
-def test_nothing_is_lost_in_a_day_of_upgrades_and_failures(world, capsys):
+def test_nothing_is_lost_in_a_day_of_upgrades_and_failures(world, tmp_path, capsys):
     shared_cluster()
     sink = world.sink(REFUSED)
     with Cluster("first") as primary, Cluster("second", copy_of=primary) as standby:
@@ -66,7 +75,7 @@ def test_nothing_is_lost_in_a_day_of_upgrades_and_failures(world, capsys):
             day = Day(queue, load, standby)
             load.up.set()
             day.go_on()
-            day.upgrade()
+            day.upgrade(next_release(tmp_path / "next"))
             day.fail_over()
             day.kill("two", two)
             day.freeze("three", three)
