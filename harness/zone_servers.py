@@ -57,16 +57,15 @@ server:
   root-key-sentinel: no
   # unbound would answer for this zone itself.
   local-zone: "test." transparent
-  # Tests change zones, and each look-up must see it.
-  cache-max-ttl: 0
-  cache-max-negative-ttl: 0
-  key-cache-size: 0
-  infra-host-ttl: 0
+  {cache}
   num-threads: 1
   so-rcvbuf: 0
 remote-control:
   control-enable: no
 """
+
+# Tests change zones, and each look-up must see it.
+_NO_CACHE = ("cache-max-ttl: 0", "cache-max-negative-ttl: 0", "key-cache-size: 0", "infra-host-ttl: 0")
 
 
 def why_not() -> str | None:
@@ -113,19 +112,25 @@ class Nsd:
 
 
 class Unbound:
-    """A recursive server without a cache, at port 53 of an address, which validates or does not. A context manager.
+    """A recursive server at port 53 of an address, which validates or does not. A context manager.
 
-    Answers carry their signatures in either case, for clients that ask for them.
+    Answers carry their signatures in either case, for clients that ask for them. Without `caching` a change of a zone
+    is seen at the next query.
     """
 
-    def __init__(self, tree: ZoneTree, folder: Path, address: str, *, validating: bool = True) -> None:
+    def __init__(
+        self, tree: ZoneTree, folder: Path, address: str, *, validating: bool = True, caching: bool = False
+    ) -> None:
         folder.mkdir()
         self.address = address
         (folder / "root.hints").write_text(tree.hints)
         (folder / "root.anchor").write_text(tree.anchor)
         modules = "validator iterator" if validating else "iterator"
         configuration = folder / "unbound.conf"
-        configuration.write_text(_UNBOUND.format(address=address, port=_PORT, folder=folder, modules=modules))
+        cache = "\n  ".join(() if caching else _NO_CACHE)
+        configuration.write_text(
+            _UNBOUND.format(address=address, port=_PORT, folder=folder, modules=modules, cache=cache)
+        )
         command = [find_program("unbound") or "unbound", "-d", "-p", "-c", str(configuration)]
         self.child = Child(command, folder / "log")
 
