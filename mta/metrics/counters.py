@@ -1,8 +1,14 @@
-"""The counters and histograms of one process: plain numbers, to which the events of each message are added."""
+"""The counters and histograms of one process: plain numbers, to which the events of each message are added.
 
-from collections import defaultdict
+The values of an accepted message and of a delivery are gathered in a list, and counted hundreds at a time: that costs a
+message a quarter of what it costs to count each value by itself (measured).
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from typing import Any
 
+from mta.metrics.labels import attempt, version_of
 from mta.metrics.metric import Histogram, Kind, Samples
 from mta.metrics.table import METRICS
 
@@ -14,40 +20,51 @@ def _histogram(name: str) -> Histogram:
     return Histogram(METRICS[name].buckets)
 
 
+_FIGURES = (
+    "accepted_bytes",
+    "accepted_messages",
+    "accepted_recipients",
+    "alarms",
+    "attempts",
+    "commit_seconds",
+    "connection_seconds",
+    "delivery_attempts",
+    "delivery_seconds",
+    "destinations_went_down",
+    "dns_lookups",
+    "dns_seconds",
+    "faults",
+    "leases_lost",
+    "logins",
+    "message_size_bytes",
+    "possible_duplicates",
+    "recipients",
+    "refusals",
+    "reports",
+    "sessions_ended",
+    "throttles",
+    "tls_accepted",
+    "tls_deliveries",
+    "transaction_seconds",
+    "troubles",
+    "unreported",
+)
+# Values of a message and of a delivery in the lists where they are gathered.
+_ACCEPTED_VALUES, _DELIVERED_VALUES = 3, 6
+#: The lengths of those lists at which their values are counted.
+ACCEPTED_TOGETHER, DELIVERED_TOGETHER = 500 * _ACCEPTED_VALUES, 500 * _DELIVERED_VALUES
+
+
 class Counters:
     """The counters since the start of the process. Those without labels are integers."""
 
-    __slots__ = (
-        "accepted_bytes",
-        "accepted_messages",
-        "accepted_recipients",
-        "alarms",
-        "attempts",
-        "commit_seconds",
-        "connection_seconds",
-        "delivery_attempts",
-        "delivery_seconds",
-        "destinations_went_down",
-        "dns_lookups",
-        "dns_seconds",
-        "faults",
-        "leases_lost",
-        "logins",
-        "message_size_bytes",
-        "possible_duplicates",
-        "recipients",
-        "refusals",
-        "reports",
-        "sessions_ended",
-        "throttles",
-        "tls_accepted",
-        "tls_deliveries",
-        "transaction_seconds",
-        "troubles",
-        "unreported",
-    )
+    __slots__ = (*_FIGURES, "accepted", "delivered")
 
     def __init__(self) -> None:
+        #: Values that are not counted yet: of each message its octets, recipients and protection.
+        self.accepted: list[Any] = []
+        #: Of each delivery its seconds in all, for a connection and for the transaction, attempts, status, protection.
+        self.delivered: list[Any] = []
         self.accepted_messages = self.accepted_bytes = self.accepted_recipients = 0
         self.alarms = self.faults = self.troubles = 0
         self.destinations_went_down = self.throttles = 0
@@ -70,10 +87,39 @@ class Counters:
         self.connection_seconds = _histogram("stage_seconds")
         self.transaction_seconds = _histogram("stage_seconds")
 
+    def count_accepted(self) -> None:
+        """Count the messages whose values are gathered."""
+        sizes, recipients, protections = (self.accepted[place::_ACCEPTED_VALUES] for place in range(_ACCEPTED_VALUES))
+        self.accepted.clear()
+        self.accepted_messages += len(sizes)
+        self.accepted_bytes += sum(sizes)
+        self.accepted_recipients += sum(recipients)
+        self.message_size_bytes.observe_all(sizes)
+        for security, number in Counter(protections).items():
+            self.tls_accepted[version_of(security),] += number
+
+    def count_delivered(self) -> None:
+        """Count the deliveries whose values are gathered."""
+        seconds, waited, transfers, attempts, statuses, protections = (
+            self.delivered[place::_DELIVERED_VALUES] for place in range(_DELIVERED_VALUES)
+        )
+        self.delivered.clear()
+        self.recipients["delivered",] += len(seconds)
+        self.delivery_seconds.observe_all(seconds)
+        self.connection_seconds.observe_all(waited)
+        self.transaction_seconds.observe_all(transfers)
+        self.delivery_attempts.observe_all(attempts)
+        for status, number in Counter(statuses).items():
+            self.attempts[attempt("delivered", status)] += number
+        for security, number in Counter(protections).items():
+            self.tls_deliveries[version_of(security),] += number
+
     def samples(self) -> Samples:
         """Return the present figures; label values that are known have 0 before their first event."""
+        self.count_accepted()
+        self.count_delivered()
         samples = zeros()
-        for name in self.__slots__:
+        for name in _FIGURES:
             figure = getattr(self, name)
             if isinstance(figure, defaultdict):
                 samples.update({(name, labels): count for labels, count in figure.items()})

@@ -1,7 +1,7 @@
 """Metrics as values: their names and help, how the figures of several processes become one, and how samples travel."""
 
 import enum
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -59,6 +59,17 @@ class Histogram:
         """Count a value in the bucket of the smallest bound that is not below it."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
+
+    def observe_all(self, values: Iterable[float]) -> None:
+        """Count values as `observe` does, at less cost if they are many."""
+        ordered = sorted(values)
+        counted = 0
+        for place, bound in enumerate(self.bounds):
+            end = bisect_right(ordered, bound, counted)
+            self.counts[place] += end - counted
+            counted = end
+        self.counts[-1] += len(ordered) - counted
+        self.sum += sum(ordered)
 
 
 #: The count of each bucket, and the sum of all observations.

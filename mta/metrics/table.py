@@ -7,7 +7,7 @@ _STAGE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 _COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _OCTETS = (1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 16777216.0, 67108864.0)
 
-#: The ends of sessions that are not the client's QUIT, and of those the cases that `mta.metrics.counting` tells apart.
+#: The ends of sessions that are not the client's QUIT, and of those the cases that `mta.metrics.labels` tells apart.
 ENDS = ("error", "lost", "stopping", "timeout", "tls", "unread")
 #: The mechanisms that the relay offers; others count as `other`.
 MECHANISMS = ("LOGIN", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")

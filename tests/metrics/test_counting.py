@@ -8,7 +8,8 @@ from mta.event_log.log import EventLog, Stages
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.metrics.counters import Counters
-from mta.metrics.counting import CountingEventLog, end_of, version_of
+from mta.metrics.counting import CountingEventLog
+from mta.metrics.labels import end_of, version_of
 from mta.metrics.metric import Samples
 from mta.queue.interface import QueueId
 from mta.smtp.address import Address
@@ -87,6 +88,19 @@ def test_each_event_is_counted_once() -> None:
     assert counters.connection_seconds.sum == pytest.approx(0.4)
     assert counters.transaction_seconds.sum == pytest.approx(0.6)
     assert counters.delivery_seconds.sum == 6.0
+
+
+def test_messages_are_counted_while_nobody_asks_for_figures() -> None:
+    counters = Counters()
+    log = CountingEventLog(lambda _: None, lambda: NOON, counters=counters)
+    for _ in range(1200):
+        log.accepted(ID, ENVELOPE, 5000)
+        log.delivered(ID, BOB, Delivered("250 ok", "mx"), Stages(3.0, 2.0, 0.2, 0.3), "")
+    assert (counters.accepted_messages, len(counters.accepted)) == (1000, 200 * 3)
+    assert (counters.recipients["delivered",], len(counters.delivered)) == (1000, 200 * 6)
+    samples = counters.samples()
+    assert samples["accepted_messages", ()] == samples["recipients", ("delivered",)] == 1200
+    assert counters.samples() == samples
 
 
 def test_the_lines_are_those_of_the_plain_log() -> None:

@@ -19,6 +19,15 @@ def test_an_observation_counts_in_the_bucket_of_the_smallest_bound_that_is_not_b
     assert histogram.sum == 12.0
 
 
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 7.0])))
+def test_observations_count_the_same_together(values: list[float]) -> None:
+    one_by_one, together = Histogram((1.0, 2.0)), Histogram((1.0, 2.0))
+    for value in values:
+        one_by_one.observe(value)
+    together.observe_all(values)
+    assert (together.counts, together.sum) == (one_by_one.counts, one_by_one.sum)
+
+
 def test_figures_of_processes_are_added_and_extremes_are_kept() -> None:
     first: Samples = {
         ("queue_messages", ()): 2,
