@@ -462,6 +462,7 @@ MAY_IMPORT = {
         "mta.queue.postgres.arrays",
         "mta.queue.postgres.change",
         "mta.queue.postgres.errors",
+        "mta.queue.postgres.prepared",
         "mta.queue.postgres.session",
         "mta.queue.sql",
     },

@@ -7,64 +7,73 @@ WHERE node = %(node)s AND n = %(lane)s AND NOT buried
 RETURNING session;
 
 -- All that waits, in one statement: messages to add, messages whose recipients all became final at the first attempt, and
--- marks. A message of which a recipient was final before, by an order or an earlier settlement, is not finished here. Each
--- part joins the rows that a part before it returned, and no two parts are joined with each other, because
--- PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up each id by its
--- hash. The statement must change the row of the lane even if there is nothing else to do:
--- the answer to a second offer then comes after a commit that is as durable as any. The third column of the result is
--- messages that an earlier offer ended, and the last one messages that it added and that are still this node's. A mark locks
--- the row of its message, so that an order to remove it, which may run at the same time, comes before or after the mark.
+-- marks. A message of which a recipient was final before, by an order or an earlier settlement, is not finished here.
+-- `again` is true or false as a text, so that a first offer does not plan what only a later one looks for.
+--
+-- A part finds the rows that a part before it returned by arrays and subqueries, and no two parts are joined with each
+-- other, because PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up
+-- each id by its hash. Arrays that are read side by side in a select list are read without a copy of each. The statement
+-- must change the row of the lane even if there is nothing else to do: the answer to a second offer then comes after a
+-- commit that is as durable as any. The third column of the result is messages that an earlier offer ended, and the last
+-- one messages that it added and that are still this node's. A mark locks the row of its message, so that an order to
+-- remove it, which may run at the same time, comes before or after the mark.
 
 -- name: batch
 WITH me AS (
     SELECT node FROM lane
-    WHERE node = %(node)s AND n = %(lane)s AND (session = %(session)s OR node = 0) AND NOT buried
+    WHERE node = %(node)s::bigint AND n = %(lane)s::int AND (session = %(session)s::bigint OR node = 0) AND NOT buried
     FOR UPDATE
 ),
 added AS (
     INSERT INTO message (id, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type,
                          smtputf8, ret, envid, login, message_id, subject, author, tls, report_of, tls_demand, held,
                          token, due, held_since, node)
-    SELECT u.*, CASE WHEN u.held THEN u.created END, CASE WHEN u.token > 0 THEN me.node END
-    FROM me, unnest(
-        %(id)s::int8[], %(created)s::float8[], %(size)s::int8[], %(chunks)s::int[], %(sender_local)s::text[],
-        %(sender_domain)s::text[], %(client)s::text[], %(helo)s::text[], %(protocol)s::text[], %(body_type)s::text[],
-        %(smtputf8)s::bool[], %(ret)s::text[], %(envid)s::text[], %(login)s::text[], %(message_id)s::text[],
-        %(subject)s::text[], %(author)s::text[], %(tls)s::text[], %(report_of)s::int8[], %(tls_demand)s::text[],
-        %(held)s::bool[], %(token)s::int[], %(due)s::float8[]
-    ) AS u (id, created, size, chunks, local, domain, client, helo, proto, type, utf8, ret, envid, login, msgid, subj,
-            author, tls, report, demand, held, token, due)
-    WHERE NOT %(again)s OR NOT EXISTS (SELECT FROM history WHERE history.id = u.id)
+    SELECT u.*, CASE WHEN u.held THEN u.created END, CASE WHEN u.token > 0 THEN (SELECT node FROM me) END
+    FROM (
+        SELECT unnest(%(id)s::bigint[]) AS id, unnest(%(created)s::float8[]) AS created, unnest(%(size)s::bigint[]),
+               unnest(%(chunks)s::int[]), unnest(%(sender_local)s::text[]), unnest(%(sender_domain)s::text[]),
+               unnest(%(client)s::text[]), unnest(%(helo)s::text[]), unnest(%(protocol)s::text[]),
+               unnest(%(body_type)s::text[]), unnest(%(smtputf8)s::bool[]), unnest(%(ret)s::text[]),
+               unnest(%(envid)s::text[]), unnest(%(login)s::text[]), unnest(%(message_id)s::text[]),
+               unnest(%(subject)s::text[]), unnest(%(author)s::text[]), unnest(%(tls)s::text[]),
+               unnest(%(report_of)s::bigint[]), unnest(%(tls_demand)s::text[]), unnest(%(held)s::bool[]) AS held,
+               unnest(%(token)s::int[]) AS token, unnest(%(due)s::float8[])
+    ) AS u
+    WHERE (SELECT node FROM me) IS NOT NULL
+          AND (NOT %(again)s OR NOT EXISTS (SELECT FROM history WHERE history.id = u.id))
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 ),
 addressed AS (
     INSERT INTO recipient (message_id, idx, local, domain, notify, original, due)
     SELECT u.*
-    FROM unnest(
-        %(recipient_of)s::int8[], %(idx)s::int[], %(local)s::text[], %(domain)s::text[], %(notify)s::int[],
-        %(original)s::text[], %(recipient_due)s::float8[]
-    ) AS u (id, idx, local, domain, notify, original, due)
+    FROM (
+        SELECT unnest(%(recipient_of)s::bigint[]) AS id, unnest(%(idx)s::int[]), unnest(%(local)s::text[]),
+               unnest(%(domain)s::text[]), unnest(%(notify)s::int[]), unnest(%(original)s::text[]),
+               unnest(%(recipient_due)s::float8[])
+    ) AS u
     WHERE (u.id IN (SELECT id FROM added)) IS TRUE
     RETURNING 1
 ),
 filled AS (
     INSERT INTO body (message_id, data)
-    SELECT u.* FROM unnest(%(body_of)s::int8[], %(data)s::bytea[]) AS u (id, data)
+    SELECT u.* FROM (SELECT unnest(%(body_of)s::bigint[]) AS id, unnest(%(data)s::bytea[])) AS u
     WHERE (u.id IN (SELECT id FROM added)) IS TRUE
 ),
 ended AS (
     DELETE FROM message AS m
-    USING me, unnest(
-        %(ended)s::int8[], %(ended_token)s::int[], %(finished)s::float8[], %(delivered)s::int[], %(failed)s::int[],
-        %(removed)s::int[], %(recipients)s::text[]
-    ) AS v (id, token, finished, delivered, failed, removed, recipients)
-    WHERE m.id = v.id AND m.token = v.token AND m.node = me.node AND NOT m.altered
+    USING (
+        SELECT unnest(%(ended)s::bigint[]) AS id, unnest(%(ended_token)s::int[]) AS token,
+               unnest(%(finished)s::float8[]) AS finished, unnest(%(delivered)s::int[]) AS delivered,
+               unnest(%(failed)s::int[]) AS failed, unnest(%(removed)s::int[]) AS removed,
+               unnest(%(recipients)s::text[]) AS recipients
+    ) AS v
+    WHERE m.id = v.id AND m.token = v.token AND m.node = (SELECT node FROM me) AND NOT m.altered
           AND NOT EXISTS (SELECT FROM recipient AS r WHERE r.message_id = m.id AND r.due IS NULL OFFSET 0)
     RETURNING m.*, v.finished, v.delivered, v.failed, v.removed, v.recipients
 ),
-emptied AS (DELETE FROM recipient USING ended WHERE recipient.message_id = ended.id),
-dropped AS (DELETE FROM body USING ended WHERE body.message_id = ended.id),
+emptied AS (DELETE FROM recipient WHERE message_id = ANY (ARRAY(SELECT id FROM ended))),
+dropped AS (DELETE FROM body WHERE message_id = ANY (ARRAY(SELECT id FROM ended))),
 kept AS (
     INSERT INTO history (id, created, size, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8,
                          ret, envid, login, message_id, subject, author, tls, report_of, tls_demand, delay_reported,
@@ -76,25 +85,28 @@ kept AS (
 ),
 marked AS (
     SELECT m.id
-    FROM me, unnest(%(marked)s::int8[], %(marked_token)s::int[]) AS k (id, token), message AS m
-    WHERE m.id = k.id AND m.token = k.token AND m.node = me.node
+    FROM (SELECT unnest(%(marked)s::bigint[]) AS id, unnest(%(marked_token)s::int[]) AS token) AS k, message AS m
+    WHERE m.id = k.id AND m.token = k.token AND m.node = (SELECT node FROM me)
     FOR KEY SHARE OF m
 ),
 counted AS (
-    UPDATE lane SET accepted = accepted + (SELECT count(*) FROM addressed),
-                    delivered = lane.delivered + (SELECT coalesce(sum(ended.delivered), 0) FROM ended),
-                    failed = lane.failed + (SELECT coalesce(sum(ended.failed), 0) FROM ended),
-                    removed = lane.removed + (SELECT coalesce(sum(ended.removed), 0) FROM ended),
-                    sending = coalesce(%(sending)s, sending)
-    FROM me WHERE lane.node = me.node AND lane.n = %(lane)s
+    UPDATE lane SET accepted = lane.accepted + (SELECT count(*) FROM addressed),
+                    delivered = lane.delivered + e.delivered,
+                    failed = lane.failed + e.failed,
+                    removed = lane.removed + e.removed,
+                    sending = coalesce(%(sending)s::text, sending)
+    FROM (SELECT coalesce(sum(delivered), 0) AS delivered, coalesce(sum(failed), 0) AS failed,
+                 coalesce(sum(removed), 0) AS removed
+          FROM ended) AS e
+    WHERE lane.node = (SELECT node FROM me) AND lane.n = %(lane)s::int
 )
-SELECT (SELECT array_agg(id) FROM added),
-       (SELECT array_agg(id) FROM ended),
-       (SELECT array_agg(h.id) FROM unnest(%(ended)s::int8[], %(ended_token)s::int[]) AS v (id, token)
-        JOIN history AS h ON h.id = v.id AND h.token = v.token AND h.node <> 0 WHERE %(again)s),
-       (SELECT array_agg(id) FROM marked),
-       (SELECT array_agg(m.id) FROM unnest(%(id)s::int8[]) AS u (id)
-        JOIN message AS m ON m.id = u.id AND m.token = 1 AND m.node = me.node WHERE %(again)s)
+SELECT ARRAY(SELECT id FROM added),
+       ARRAY(SELECT id FROM ended),
+       ARRAY(SELECT h.id FROM unnest(%(ended)s::bigint[], %(ended_token)s::int[]) AS v (id, token)
+             JOIN history AS h ON h.id = v.id AND h.token = v.token AND h.node <> 0 WHERE %(again)s),
+       ARRAY(SELECT id FROM marked),
+       ARRAY(SELECT m.id FROM unnest(%(id)s::bigint[]) AS u (id)
+             JOIN message AS m ON m.id = u.id AND m.token = 1 AND m.node = me.node WHERE %(again)s)
 FROM me;
 
 -- Finds messages that a second offer added although another relay finished them after the batch had begun.

@@ -1,111 +1,102 @@
-"""Arrays as parameters in the binary format of PostgreSQL.
+"""Arrays in the binary format of PostgreSQL, as values of prepared statements.
 
 The driver converts each element of a list by a call of its own, which made a third of the relay's work for a message
 (measured). Most columns of a batch have few different values, and these are converted once here.
 """
 
-from collections.abc import Callable, Hashable
-from struct import Struct
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache, partial
+from struct import Struct, unpack_from
 from typing import Any
 
-from psycopg import Connection
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
+#: Returns the array of a sequence of elements.
+ToArray = Callable[[Sequence[Any]], bytes]
 
 # Dimensions, whether there are NULLs, the type of the elements, their number, and the number of the first.
 _HEAD = Struct(">iiIii").pack
+_EMPTY_OCTETS = 12
 _LENGTH = Struct(">i").pack
-_INT4, _INT8, _FLOAT8 = Struct(">ii").pack, Struct(">iq").pack, Struct(">id").pack
 _NULL = _LENGTH(-1)
+# The numbers of the types.
+_OF_BOOLEANS, _OF_OCTETS, _OF_NUMBERS, _OF_INTEGERS, _OF_TEXTS, _OF_FLOATS = 16, 17, 20, 23, 25, 701
 
 
-class Texts(list[str | None]):
-    """An array of texts."""
+def texts(values: Sequence[str | None]) -> bytes:
+    """Return an array of texts, without NUL and lone surrogates."""
+    return _of_elements(values, _OF_TEXTS, _text)
 
 
-class Octets(list[bytes]):
-    """An array of octet strings."""
+def integers(values: Sequence[int | None]) -> bytes:
+    """Return an array of integers of 32 bits."""
+    return _of_numbers(values, _OF_INTEGERS, "i", 4)
 
 
-class Integers(list[int | None]):
-    """An array of integers of 32 bits."""
+def numbers(values: Sequence[int | None]) -> bytes:
+    """Return an array of integers of 64 bits."""
+    return _of_numbers(values, _OF_NUMBERS, "q", 8)
 
 
-class Numbers(list[int | None]):
-    """An array of integers of 64 bits."""
+def floats(values: Sequence[float | None]) -> bytes:
+    """Return an array of floating-point numbers."""
+    return _of_numbers(values, _OF_FLOATS, "d", 8)
 
 
-class Floats(list[float]):
-    """An array of floating-point numbers."""
+def booleans(values: Sequence[bool | None]) -> bytes:
+    """Return an array of truth values."""
+    return _of_elements(values, _OF_BOOLEANS, _boolean)
 
 
-class Booleans(list[bool]):
-    """An array of truth values."""
+def octets(values: Sequence[bytes]) -> bytes:
+    """Return an array of octet strings. They are not compared, because they are long."""
+    pieces = [_head(_OF_OCTETS, len(values), nulls=False)]
+    for value in values:
+        pieces += (_LENGTH(len(value)), value)
+    return b"".join(pieces)
+
+
+def read_numbers(array: bytes | None) -> tuple[int, ...]:
+    """Return the elements of an array of integers of 64 bits, none of which is NULL; the array may be."""
+    if array is None or len(array) == _EMPTY_OCTETS:
+        return ()
+    count: int = unpack_from(">i", array, _EMPTY_OCTETS)[0]
+    # Each element follows its length.
+    return unpack_from(">" + "4xq" * count, array, _EMPTY_OCTETS + 8)
 
 
 def _text(value: str) -> bytes:
-    octets = value.encode()
-    return _LENGTH(len(octets)) + octets
+    encoded = value.encode()
+    return _LENGTH(len(encoded)) + encoded
 
 
-class _ArrayDumper(Dumper):
-    """Converts an array. A class for each type has the numbers of its types, and the conversion of an element."""
-
-    format = Format.BINARY
-    element_oid: int
-    element: Callable[[Any], bytes]
-
-    def dump(self, obj: list[Hashable]) -> bytes:
-        """Return the array as PostgreSQL reads it."""
-        element = type(self).element
-        known = {value: element(value) for value in {*obj} if value is not None}
-        known[None] = _NULL
-        head = _HEAD(1, None in obj, self.element_oid, len(obj), 1) if obj else _HEAD(0, 0, self.element_oid, 0, 0)[:12]
-        return b"".join([head, *map(known.__getitem__, obj)])
+def _boolean(value: bool) -> bytes:
+    return b"\0\0\0\1\1" if value else b"\0\0\0\1\0"
 
 
-class _TextsDumper(_ArrayDumper):
-    oid, element_oid, element = 1009, 25, staticmethod(_text)
+def _of_elements(values: Sequence[Hashable], kind: int, element: Callable[[Any], bytes]) -> bytes:
+    """Return an array whose elements are converted once for each value."""
+    different = {*values}
+    head = _head(kind, len(values), nulls=None in different)
+    if len(different) == 1:
+        (value,) = different
+        return head + (_NULL if value is None else element(value)) * len(values)
+    known = {value: _NULL if value is None else element(value) for value in different}
+    return head + b"".join(map(known.__getitem__, values))
 
 
-class _OctetsDumper(_ArrayDumper):
-    oid, element_oid = 1001, 17
-
-    def dump(self, obj: list[Any]) -> bytes:
-        """Return the array; octet strings are not compared, because they are long."""
-        pieces = [_HEAD(1, 0, self.element_oid, len(obj), 1)]
-        for octets in obj:
-            pieces += (_LENGTH(len(octets)), octets)
-        return b"".join(pieces)
+def _of_numbers(values: Sequence[float | None], kind: int, letter: str, octets: int) -> bytes:
+    """Return an array whose elements have a fixed number of octets; `letter` is their format for `struct`."""
+    if None in values:
+        return _of_elements(values, kind, partial(_pairs(letter, 1), octets))
+    lengths_and_values: list[Any] = [octets] * (2 * len(values))
+    lengths_and_values[1::2] = values
+    return _head(kind, len(values), nulls=False) + _pairs(letter, len(values))(*lengths_and_values)
 
 
-class _IntegersDumper(_ArrayDumper):
-    oid, element_oid, element = 1007, 23, staticmethod(lambda value: _INT4(4, value))
+@lru_cache(maxsize=1024)
+def _pairs(letter: str, count: int) -> Callable[..., bytes]:
+    """Return the conversion of so many elements, each after its length."""
+    return Struct(">" + f"i{letter}" * count).pack
 
 
-class _NumbersDumper(_ArrayDumper):
-    oid, element_oid, element = 1016, 20, staticmethod(lambda value: _INT8(8, value))
-
-
-class _FloatsDumper(_ArrayDumper):
-    oid, element_oid, element = 1022, 701, staticmethod(lambda value: _FLOAT8(8, value))
-
-
-class _BooleansDumper(_ArrayDumper):
-    oid, element_oid, element = 1000, 16, staticmethod(lambda value: b"\0\0\0\1\1" if value else b"\0\0\0\1\0")
-
-
-_DUMPERS: dict[type, type[Dumper]] = {
-    Texts: _TextsDumper,
-    Octets: _OctetsDumper,
-    Integers: _IntegersDumper,
-    Numbers: _NumbersDumper,
-    Floats: _FloatsDumper,
-    Booleans: _BooleansDumper,
-}
-
-
-def register(connection: "Connection[Any]") -> None:
-    """Have a connection convert these arrays."""
-    for kind, dumper in _DUMPERS.items():
-        connection.adapters.register_dumper(kind, dumper)
+def _head(kind: int, count: int, *, nulls: bool) -> bytes:
+    return _HEAD(1, nulls, kind, count, 1) if count else _HEAD(0, 0, kind, 0, 0)[:_EMPTY_OCTETS]

@@ -9,14 +9,15 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any
 
 import psycopg
 from psycopg.errors import Diagnostic
 
 from mta.queue.interface import QueueError
-from mta.queue.postgres import arrays
 from mta.queue.postgres.errors import OutcomeUnknown, as_queue_error, no_connection
+from mta.queue.postgres.prepared import PreparedStatement
 
 Row = tuple[Any, ...]
 Values = Mapping[str, Any]
@@ -54,6 +55,9 @@ class DatabaseSession:
         self._changes = changes
         self._connection: psycopg.Connection | None = None
         self._cursor: psycopg.Cursor
+        # The names on the server of the prepared statements. A number in each makes it unique.
+        self._prepared: dict[bytes, bytes] = {}
+        self._numbers = count()
         self._warning = ""
 
     @property
@@ -80,8 +84,7 @@ class DatabaseSession:
         except psycopg.Error as error:
             raise no_connection(error) from error
         connection.add_notice_handler(self._notice)
-        arrays.register(connection)
-        self._connection, self._cursor = connection, connection.cursor(binary=True)
+        self._connection, self._cursor, self._prepared = connection, connection.cursor(binary=True), {}
 
     def _notice(self, notice: Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
@@ -93,11 +96,28 @@ class DatabaseSession:
         Raises OutcomeUnknown, Conflict, QueueFull, another QueueError, and DatabaseAway. A value of a statement is
         `%(name)s` there.
         """
+        with self._known_outcome(self.connection):
+            self._cursor.execute(statement, values, prepare=True)
+            return self._cursor.fetchall() if self._cursor.description is not None else []
+
+    def execute(
+        self, statement: PreparedStatement, values: Mapping[str, bytes | None]
+    ) -> list[tuple[bytes | None, ...]]:
+        """Execute a statement with values in the binary format; return its rows in the same. Raises as `rows` does."""
         connection = self.connection
+        with self._known_outcome(connection):
+            name = self._prepared.get(statement.name)
+            if name is None:
+                name = self._prepared[statement.name] = b"%s_%d" % (statement.name, next(self._numbers))
+                statement.prepare(connection.pgconn, name)
+            return statement.execute(connection.pgconn, name, values)
+
+    @contextmanager
+    def _known_outcome(self, connection: psycopg.Connection) -> Iterator[None]:
+        """Close the connection and raise a QueueError after an error, and after a warning."""
         self._warning = ""
         try:
-            self._cursor.execute(statement, values, prepare=True)
-            rows = self._cursor.fetchall() if self._cursor.description is not None else []
+            yield
         except psycopg.Error as error:
             broken = connection.broken
             self.close()
@@ -105,7 +125,6 @@ class DatabaseSession:
         if self._warning:
             self.close()
             raise OutcomeUnknown(f"the database warned: {self._warning}")
-        return rows
 
     @contextmanager
     def transaction(self, mode: str = "") -> Iterator[None]:
@@ -122,6 +141,8 @@ class DatabaseSession:
         if self._connection is not None:
             with suppress(QueueError):
                 self.rows("ROLLBACK")
+            # The driver has all prepared statements deallocated after this command.
+            self._prepared.clear()
 
     def cut(self) -> None:
         """End the connection, so that a statement that waits for its answer fails. May be called in any thread."""

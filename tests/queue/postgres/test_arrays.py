@@ -1,4 +1,4 @@
-"""Arrays as parameters: PostgreSQL reads them as they are."""
+"""Arrays as values of prepared statements: PostgreSQL reads them as they are."""
 
 from typing import Any
 
@@ -6,24 +6,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mta.queue.postgres.arrays import Booleans, Floats, Integers, Numbers, Octets, Texts
+from mta.queue.postgres.arrays import booleans, floats, integers, numbers, octets, read_numbers, texts
+from mta.queue.postgres.prepared import prepared_statement
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import read_server
 
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
 
 
-def numbers(bits: int) -> st.SearchStrategy[Any]:
+def whole(bits: int) -> st.SearchStrategy[Any]:
     return st.none() | st.integers(-(1 << bits), (1 << bits) - 1)
 
 
 KINDS = [
-    (Texts, "text", st.none() | _TEXT),
-    (Octets, "bytea", st.binary()),
-    (Integers, "integer", numbers(31)),
-    (Numbers, "bigint", numbers(63)),
-    (Floats, "double precision", st.floats(allow_nan=False)),
-    (Booleans, "boolean", st.booleans()),
+    (texts, "text", st.none() | _TEXT),
+    (octets, "bytea", st.binary()),
+    (integers, "integer", whole(31)),
+    (numbers, "bigint", whole(63)),
+    (floats, "double precision", st.none() | st.floats(allow_nan=False)),
+    (booleans, "boolean", st.none() | st.booleans()),
 ]
 
 
@@ -34,13 +35,30 @@ def session(database_url: str):
     session.close()
 
 
-@pytest.mark.parametrize(("kind", "name", "elements"), KINDS, ids=[name for _, name, _ in KINDS])
-def test_an_array_arrives_as_it_was_sent(session, kind, name, elements):
+@pytest.mark.parametrize(("to_array", "name", "elements"), KINDS, ids=[name for _, name, _ in KINDS])
+def test_an_array_arrives_as_it_was_sent(session, to_array, name, elements):
+    session.rows(f"CREATE TEMPORARY TABLE arrived (place serial, elements {name}[], number bigint)")
+    insert = prepared_statement(
+        "insert",
+        f"INSERT INTO arrived (elements, number) VALUES (%(values)s::{name}[], (SELECT count(*) FROM "
+        f"unnest(%(values)s::{name}[])))",
+    )
+
     # One connection serves all examples.
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(elements))
     def check(values):
-        statement = f"SELECT %(values)s::{name}[], (SELECT count(*) FROM unnest(%(values)s::{name}[]))"
-        assert session.rows(statement, {"values": kind(values)}) == [(values, len(values))]
+        session.execute(insert, {"values": to_array(values)})
+        (arrived,) = session.rows("SELECT elements, number FROM arrived ORDER BY place DESC LIMIT 1")
+        assert arrived == (values, len(values))
 
     check()
+
+
+@pytest.mark.parametrize("elements", [(), (0,), (7, -(1 << 63), (1 << 63) - 1)])
+def test_an_array_of_numbers_is_read_as_it_is_written(elements):
+    assert read_numbers(numbers(elements)) == elements
+
+
+def test_no_array_has_no_numbers():
+    assert read_numbers(None) == ()

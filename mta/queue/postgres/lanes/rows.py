@@ -1,17 +1,17 @@
 """Values as parameters of the statements that change mail, and the JSON of a finished recipient."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mta.message.body import Body, MemoryBody
 from mta.message.envelope import Recipient
 from mta.queue.ids import to_number
 from mta.queue.interface import AttemptRecord, Claim, NewMail, Status, Verdict
-from mta.queue.postgres.arrays import Booleans, Floats, Integers, Numbers, Octets, Texts
+from mta.queue.postgres.arrays import ToArray, booleans, floats, integers, numbers, octets, texts
 from mta.queue.sql.values import storable_without_nul as storable
 
-Columns = Mapping[str, Callable[[Sequence[Any]], list[Any]]]
+Columns = Mapping[str, ToArray]
 
 _quote = json.encoder.encode_basestring
 #: Octets of a chunk of a large body.
@@ -51,29 +51,29 @@ def message_row(mail: NewMail, number: int, now: float, *, token: int, due: floa
 
 #: The names of the values, and the arrays in which they are sent.
 MESSAGE_COLUMNS: Columns = {
-    "id": Numbers,
-    "created": Floats,
-    "size": Numbers,
-    "chunks": Integers,
-    "sender_local": Texts,
-    "sender_domain": Texts,
-    "client": Texts,
-    "helo": Texts,
-    "protocol": Texts,
-    "body_type": Texts,
-    "smtputf8": Booleans,
-    "ret": Texts,
-    "envid": Texts,
-    "login": Texts,
-    "message_id": Texts,
-    "subject": Texts,
-    "author": Texts,
-    "tls": Texts,
-    "report_of": Numbers,
-    "tls_demand": Texts,
-    "held": Booleans,
-    "token": Integers,
-    "due": Floats,
+    "id": numbers,
+    "created": floats,
+    "size": numbers,
+    "chunks": integers,
+    "sender_local": texts,
+    "sender_domain": texts,
+    "client": texts,
+    "helo": texts,
+    "protocol": texts,
+    "body_type": texts,
+    "smtputf8": booleans,
+    "ret": texts,
+    "envid": texts,
+    "login": texts,
+    "message_id": texts,
+    "subject": texts,
+    "author": texts,
+    "tls": texts,
+    "report_of": numbers,
+    "tls_demand": texts,
+    "held": booleans,
+    "token": integers,
+    "due": floats,
 }
 
 
@@ -84,25 +84,25 @@ def chunks_of(body: Body) -> int:
 
 #: The names of the values of `mta.queue.sql.values.recipient_row`.
 RECIPIENT_COLUMNS: Columns = {
-    "recipient_of": Numbers,
-    "idx": Integers,
-    "local": Texts,
-    "domain": Texts,
-    "notify": Integers,
-    "original": Texts,
-    "recipient_due": Floats,
+    "recipient_of": numbers,
+    "idx": integers,
+    "local": texts,
+    "domain": texts,
+    "notify": integers,
+    "original": texts,
+    "recipient_due": floats,
 }
-BODY_COLUMNS: Columns = {"body_of": Numbers, "data": Octets}
+BODY_COLUMNS: Columns = {"body_of": numbers, "data": octets}
 ENDED_COLUMNS: Columns = {
-    "ended": Numbers,
-    "ended_token": Integers,
-    "finished": Floats,
-    "delivered": Integers,
-    "failed": Integers,
-    "removed": Integers,
-    "recipients": Texts,
+    "ended": numbers,
+    "ended_token": integers,
+    "finished": floats,
+    "delivered": integers,
+    "failed": integers,
+    "removed": integers,
+    "recipients": texts,
 }
-MARKED_COLUMNS: Columns = {"marked": Numbers, "marked_token": Integers}
+MARKED_COLUMNS: Columns = {"marked": numbers, "marked_token": integers}
 
 
 def finished_recipients(claim: Claim, verdicts: Sequence[Verdict], now: float) -> str:

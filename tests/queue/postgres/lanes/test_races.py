@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from harness.waiting import until
-from mta.queue.ids import to_number
+from mta.queue.ids import to_id, to_number
+from mta.queue.postgres.errors import Fenced
 from mta.queue.postgres.lanes.batch import SQL, BatchResult, MailBatch
 from mta.queue.postgres.lanes.lane import Lane
 from mta.queue.postgres.session import DatabaseSession
 from tests.queue.messages import NOW, mail
+from tests.queue.postgres.lanes.lane_case import claim_like, plain_end
 from tests.queue.postgres.shared_queue import SharedQueue
 
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -65,5 +68,34 @@ def test_a_second_offer_adds_nothing_that_a_peer_finishes_meanwhile(shared: Shar
     assert shared.rows("SELECT sum(accepted)::int FROM lane") == [(0,)]
 
 
-def test_the_driver_remembers_the_text_of_a_batch() -> None:
-    assert len(SQL.batch) <= 4096
+def test_a_batch_that_waited_for_its_lane_counts_from_what_it_finds(shared: SharedQueue, lane: Lane) -> None:
+    node, other, batch = shared.node(), shared.session(), busy_batch()
+    shared.add(78, node)
+    other.rows("BEGIN")
+    other.rows("UPDATE lane SET accepted = 10, delivered = 5, failed = 3 WHERE node = %(id)s", {"id": node.id})
+    result = overlapped(shared, other, lambda: lane.offer(node.id, batch, (), again=False))
+    assert (len(result.added), result.ended) == (1, {78})
+    counts = "SELECT accepted, delivered, failed, removed FROM lane WHERE node = %(id)s AND n = 0"
+    assert shared.rows(counts, id=node.id) == [(11, 6, 3, 0)]
+
+
+def test_a_batch_that_waited_for_its_lane_does_nothing_if_the_lane_was_taken_over(
+    shared: SharedQueue, lane: Lane
+) -> None:
+    node, other, batch = shared.node(), shared.session(), busy_batch()
+    shared.add(78, node)
+    lane.offer(node.id, MailBatch(), (), again=False)
+    other.rows("BEGIN")
+    other.rows(SQL.enter, {"node": node.id, "lane": 0})
+    with pytest.raises(Fenced):
+        overlapped(shared, other, lambda: lane.offer(node.id, batch, (), again=False))
+    assert shared.rows("SELECT id FROM message") == [(78,)]
+    assert shared.rows("SELECT count(*) FROM history") == shared.rows("SELECT count(*) FROM recipient") == [(0,)]
+
+
+def busy_batch() -> MailBatch:
+    """Return a batch that adds a message and ends message 78."""
+    batch = MailBatch()
+    batch.add(mail(), NOW, NOW + 600, NOW)
+    batch.end(plain_end(replace(claim_like(mail()), id=to_id(78))))
+    return batch
