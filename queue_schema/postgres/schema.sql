@@ -51,8 +51,10 @@ CREATE TABLE lane (
     sending text NOT NULL DEFAULT '{}',                  -- the marks of copies in flight, as JSON: ranges of
                                                          -- recipients by message id
     PRIMARY KEY (node, n)
--- The row is rewritten by each batch: with free room in its page this needs no new entry of the index.
-) WITH (fillfactor = 10, toast_tuple_target = 8160);
+-- The row is rewritten by each batch. While its page has room for the versions that another transaction may yet see, this
+-- needs no new entry of the index and no new page: hence a page for few rows, and the marks compressed within the row.
+) WITH (fillfactor = 10, toast_tuple_target = 128);
+ALTER TABLE lane ALTER COLUMN sending SET STORAGE MAIN;
 
 -- Node 0 stands for the operators. It is never buried.
 INSERT INTO node (id, name, program, schema_known, tag, alive_until, buried)

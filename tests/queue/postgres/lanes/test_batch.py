@@ -41,6 +41,15 @@ class BatchTests(LaneCase):
         after = self.tables.look.execute("SELECT xmin FROM lane WHERE node = %s AND n = 0", [self.node]).fetchone()
         self.assertNotEqual(before, after)
 
+    def test_the_lane_stays_in_its_page_though_many_messages_are_marked(self):
+        for first in range(0, 100_000, 1000):
+            # Ids of messages that came a millisecond apart.
+            marks = [f'"{1839129044574970881 + 1_024_000 * number}":[[0,0]]' for number in range(first, first + 200)]
+            self.execute(MailBatch(sending=f"{{{','.join(marks)}}}"))
+        table = "pg_relation_size(oid) AS lane, pg_relation_size(reltoastrelid) AS beside"
+        sizes = self.tables.look.execute(f"SELECT {table} FROM pg_class WHERE oid = 'lane'::regclass").fetchone()
+        self.assertEqual(sizes, {"lane": 8192, "beside": 0})
+
     def test_a_message_is_stored_with_all_that_is_known_of_it(self):
         asked = Recipient(Address("bob", "example.test"), Notify.SUCCESS, "rfc822;b\0ob\udce9")
         new = mail(asked, "carol@example.test", sender=None, login="alice")
