@@ -43,7 +43,7 @@ def bounce(
     recipient = plain(recipient)
     if not are_storable(recipient):
         return []
-    ((numbers,),) = change.rows(SQL.lock, {"ids": sorted(set(known_numbers(ids))), "held": None})
+    ((numbers,),) = change.rows(SQL.lock, {"ids": sorted(set(known_numbers(ids))), "held": None, "released": None})
     done: list[int] = []
     for start in range(0, len(numbers), _AT_ONCE):
         reports: list[NewMail] = []
