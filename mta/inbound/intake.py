@@ -1,6 +1,7 @@
 """Messages on their way into the queue: the trace header, the bounds on memory, and the reply to the end of data."""
 
 from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -10,7 +11,7 @@ from mta.inbound.limits import InboundLimits
 from mta.inbound.message_rules import MessageRules
 from mta.inbound.policy import Client
 from mta.message import headers, recognition
-from mta.message.envelope import Envelope
+from mta.message.envelope import Envelope, TlsDemand
 from mta.queue.ids import IdSource
 from mta.queue.interface import NOT_DESCRIBED, BodyWriter, Claim, Description, NewMail, Queue, QueueError, QueueFull
 from mta.rules.facts import HOST_UNKNOWN, HostNotLookedUp
@@ -334,6 +335,8 @@ class Incoming:
                 kept, hide_client = rewritten.block, rewritten.change.hide_client
                 found = rewritten.scan(found)
                 self._take_envelope(rewritten.envelope)
+        if found.tls_optional and self._envelope.tls_demand is None:
+            self._envelope = replace(self._envelope, tls_demand=TlsDemand.OPTIONAL)
         self._describe(found)
         trace = self._trace(found, hide_client=hide_client)
         stored = b"".join((trace, kept, blank_line, head[end:]))

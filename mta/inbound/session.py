@@ -256,6 +256,7 @@ class Session:
             mail.smtputf8,
             mail.ret,
             mail.envid,
+            mail.tls_demand,
         )
         rules = None if self._book is None else self._message_rules(self._book)
         self._incoming = self._intake.begin(envelope, self.client, self._tls, rules, release=mail.hold_until)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from mta.message import report_text
 from mta.message.body import Body, MemoryBody, has_line_beyond, head
 from mta.message.dates import mail_date
-from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
+from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret, TlsDemand
 from mta.message.headers import header_end, scan, values
 from mta.message.outcome import Delivered, Outcome
 from mta.message.report_text import (
@@ -58,6 +58,7 @@ _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 # RFC 5322 section 3.6.4, loosely: a value that is copied into a field of the report must be one printable word.
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,900}>")
 _IPV4 = re.compile(r"[0-9.]+")
+_REQUIRED = TlsDemand.REQUIRED
 # Stands for a message that cannot be read; every other message has at least the relay's trace field.
 _UNREADABLE = MemoryBody(b"")
 
@@ -155,6 +156,8 @@ def _envelope(report: Report, sender: Address, message: bytes) -> Envelope:
         origin=Origin.of_relay(report.identity.name),
         body_type=BodyType.SEVEN_BIT if message.isascii() else BodyType.EIGHT_BIT,
         smtputf8=sender.needs_utf8,
+        # RFC 8689 section 5: a report is protected as its message was.
+        tls_demand=_REQUIRED if report.original.envelope.tls_demand is _REQUIRED else None,
     )
 
 
@@ -287,6 +290,9 @@ def _whole_message(report: Report, header: bytes) -> _Part | None:
     if report.original.body is _UNREADABLE:
         return None
     ret = report.original.envelope.ret
+    if report.original.envelope.tls_demand is _REQUIRED:
+        # RFC 8689 section 5: whatever the sender asked for.
+        ret = Ret.HEADERS
     limit = MAX_WHOLE_IF_ASKED if ret is Ret.FULL else MAX_WHOLE_BY_DEFAULT
     if report.event is not Notify.FAILURE or ret is Ret.HEADERS or report.original.body.size > limit:
         return None

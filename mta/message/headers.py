@@ -27,11 +27,11 @@ _FIELD = re.compile(rb"[!-9;-~]++[ \t]*+:")
 _OTHER_LINE = re.compile(rb"\n(?![!-9;-~]++[ \t]*+:|[ \t])")
 _SCANNED_NAMES = (
     rb"received|date|message-id|from|return-path|envelope-to|delivery-date"
-    rb"|subject|auto-submitted|precedence|list-id|list-post|list-subscribe|bcc|resent-bcc|content-length"
+    rb"|subject|auto-submitted|precedence|list-id|list-post|list-subscribe|bcc|resent-bcc|content-length|tls-required"
 )
 _SCANNED = frozenset(_SCANNED_NAMES.split(b"|"))
 _FROM = {b"from"}
-_NAMES = re.compile(rb"\n(?=[rdmfeasplb]|content-l)(" + _SCANNED_NAMES + rb")[ \t]*+:")
+_NAMES = re.compile(rb"\n(?=[rdmfeasplb]|content-l|tls-r)(" + _SCANNED_NAMES + rb")[ \t]*+:")
 # RFC 5321 section 4.4: Return-Path is added by the host that makes the final delivery, so one in a received message is
 # left over from an earlier delivery. Envelope-To and Delivery-Date are similar, and Exim removes them as well.
 _UNWANTED = frozenset({b"return-path", b"envelope-to", b"delivery-date"})
@@ -57,8 +57,11 @@ _TRACE_FIELDS = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LIST_FIELDS = frozenset({b"list-id", b"list-post", b"list-subscribe"})
-# The fields that have a say in `unwanted`, `private` and `automatic`.
-_NOTABLE = _UNWANTED | _PRIVATE | _LIST_FIELDS | {b"auto-submitted", b"precedence"}
+_TLS_REQUIRED = b"tls-required"
+# The fields that have a say in `unwanted`, `private`, `automatic` and `tls_optional`.
+_NOTABLE = _UNWANTED | _PRIVATE | _LIST_FIELDS | {b"auto-submitted", b"precedence", _TLS_REQUIRED}
+# RFC 5322 section 3.2.2, without comments in comments.
+_COMMENT = re.compile(rb"\([^()]*+\)")
 _BULK_PRECEDENCES = frozenset({b"list", b"bulk", b"junk"})
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
@@ -86,6 +89,8 @@ class HeaderScan:
     message_id: bytes = b""
     subject: bytes = b""
     author: bytes = b""
+    #: Whether the sender wants the message delivered without TLS if need be (RFC 8689 section 3).
+    tls_optional: bool = False
 
     def with_author(self, author: bytes | None) -> "HeaderScan":
         """Return the properties with another value of From, unfolded; None if there is none."""
@@ -100,6 +105,7 @@ class HeaderScan:
             self.message_id,
             self.subject,
             author or b"",
+            self.tls_optional,
         )
 
 
@@ -133,11 +139,12 @@ def scan(block: bytes) -> HeaderScan:
     names = _NAMES.findall(lower)
     found = frozenset(names)
     has_message_id, has_from = b"message-id" in found, b"from" in found
-    unwanted = private = automatic = False
+    unwanted = private = automatic = tls_optional = False
     # Most headers have none of these fields.
     if not _NOTABLE.isdisjoint(found):
         unwanted, private = not _UNWANTED.isdisjoint(found), not _PRIVATE.isdisjoint(found)
         automatic = _is_automatic(block, found)
+        tls_optional = _TLS_REQUIRED in found and _is_tls_optional(block)
     return HeaderScan(
         names.count(b"received"),
         b"date" in found,
@@ -149,6 +156,7 @@ def scan(block: bytes) -> HeaderScan:
         _value(block, lower, b"\nmessage-id:", 11) if has_message_id else b"",
         _value(block, lower, b"\nsubject:", 8) if b"subject" in found else b"",
         _value(block, lower, b"\nfrom:", 5) if has_from else b"",
+        tls_optional,
     )
 
 
@@ -181,6 +189,11 @@ def _value(block: bytes, lower: bytes, mark: bytes, length: int) -> bytes:
             return block[start + length : end].strip()
     found = _field_pattern(mark[1:-1].decode()).search(block)
     return _FOLD.sub(b"", found[1]).strip() if found else b""
+
+
+def _is_tls_optional(block: bytes) -> bool:
+    """Return whether each field TLS-Required says `No`, which is its only value (RFC 8689 section 3)."""
+    return {_COMMENT.sub(b" ", value).strip().lower() for value in values(block, "TLS-Required")} == {b"no"}
 
 
 def _is_automatic(block: bytes, found: frozenset[bytes]) -> bool:

@@ -12,7 +12,7 @@ from harness.mail import envelope
 from mta.inbound.intake import HEADER_TOO_LARGE, Incoming
 from mta.inbound.limits import InboundLimits
 from mta.inbound.policy import Client
-from mta.message.envelope import BodyType
+from mta.message.envelope import BodyType, TlsDemand
 from mta.queue.interface import BodyWriter, Claim, Entry, NewMail, Query, QueueError, QueueFull, QueueId
 from mta.queue.memory import MemoryQueue
 from mta.smtp.replies import Reply
@@ -200,6 +200,24 @@ def test_declared_parameters_are_in_the_envelope() -> None:
     take(COMPLETE, parts=parts, body_type=BodyType.EIGHT_BIT, envid="abc")
     kept = parts.delivery.taken[0].envelope
     assert (kept.body_type, kept.envid) == (BodyType.EIGHT_BIT, "abc")
+
+
+FIELD = b"TLS-Required: No\r\n" + COMPLETE
+
+
+def test_the_header_field_of_a_sender_without_a_demand_is_kept_as_one() -> None:
+    for demand, kept in ((None, TlsDemand.OPTIONAL), (TlsDemand.REQUIRED, TlsDemand.REQUIRED)):
+        parts = Listening()
+        _, stored = take(FIELD, parts=parts, tls_demand=demand)
+        assert parts.delivery.taken[0].envelope.tls_demand is kept
+        assert b"TLS-Required: No" in stored
+
+
+def test_a_message_without_the_field_has_the_demand_of_its_envelope() -> None:
+    for demand in (None, TlsDemand.REQUIRED):
+        parts = Listening()
+        take(COMPLETE, parts=parts, tls_demand=demand)
+        assert parts.delivery.taken[0].envelope.tls_demand is demand
 
 
 def begin(parts: Listening) -> Incoming:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mta.message import dsn
 from mta.message.body import MemoryBody
-from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret
+from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient, Ret, TlsDemand
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.smtp.address import Address, parse_address
 
@@ -317,6 +317,21 @@ def returned(size: int, ret: Ret | None, event: Notify = Notify.FAILURE) -> str:
 )
 def test_how_much_is_returned(size: int, ret: Ret | None, kind: str) -> None:
     assert returned(size, ret) == kind
+
+
+@pytest.mark.parametrize("event", [Notify.FAILURE, Notify.DELAY, Notify.SUCCESS])
+def test_a_report_is_protected_as_its_message_was(event: Notify) -> None:
+    outcome = Delivered("250 ok", "") if event is Notify.SUCCESS else REFUSED
+    for demand, passed_on in ((TlsDemand.REQUIRED, TlsDemand.REQUIRED), (TlsDemand.OPTIONAL, None), (None, None)):
+        report = made(event, original(tls_demand=demand), outcome, replace(BOB, notify=event))
+        assert report is not None
+        assert report[0].tls_demand is passed_on
+
+
+def test_a_message_with_requiretls_comes_back_as_its_header_whatever_was_asked() -> None:
+    for ret in (None, Ret.FULL):
+        message = written(Notify.FAILURE, original(ret=ret, tls_demand=TlsDemand.REQUIRED), REFUSED)
+        assert parse(message)[3].get_content_type() == "text/rfc822-headers"
 
 
 def test_only_a_failure_returns_the_body() -> None:

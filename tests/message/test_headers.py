@@ -159,6 +159,25 @@ def test_field_names_are_found_in_any_case_and_with_blanks_before_the_colon() ->
     assert found == headers.HeaderScan(2, True, True, True, False, False, False, message_id=b"<x@y>")
 
 
+@pytest.mark.parametrize(
+    ("fields", "optional"),
+    [
+        (b"TLS-Required: No\r\n", True),
+        (b"Subject: x\r\ntls-required:no\r\nTo: a@b.test\r\n", True),
+        (b"TLS-Required\t: \r\n no (it is a report)\r\n", True),
+        (b"TLS-Required: No\r\nTLS-Required: NO\r\n", True),
+        (b"TLS-Required: Yes\r\n", False),
+        (b"TLS-Required: No\r\nTLS-Required: Yes\r\n", False),
+        (b"TLS-Required:\r\n", False),
+        (b"TLS-Required: No, never\r\n", False),
+        (b"X-TLS-Required: No\r\n", False),
+        (b"Subject: x\r\n TLS-Required: No\r\n", False),
+    ],
+)
+def test_a_sender_may_do_without_tls(fields: bytes, *, optional: bool) -> None:
+    assert headers.scan(fields).tls_optional is optional
+
+
 def test_only_whole_names_at_the_start_of_a_line_count() -> None:
     found = headers.scan(
         b"X-From: a\r\nFrom-X: b\r\nSubject: c\r\n Date: d\r\n\tReceived: e\r\nResent-Message-ID: f\r\n"

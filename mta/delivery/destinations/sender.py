@@ -5,7 +5,7 @@ go on in groups of their own: to the next host (`mta.delivery.remote.walk`), in 
 many for one, or once more later if the host has a limit. Each of these groups is a task of the job beside the others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from twisted.logger import Logger
@@ -18,7 +18,7 @@ from mta.delivery.destinations.window import SendWindow
 from mta.delivery.job import Group, RecipientResult
 from mta.delivery.remote.interface import Connection, TransactionResult
 from mta.delivery.remote.walk import Walk, is_open, sort_out, unsent
-from mta.message.outcome import TryLater
+from mta.message.outcome import Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.route import Plan
 
@@ -95,12 +95,13 @@ class GroupSender:
             self._schedule()
             return
         transfer = self._clock.seconds() - started
-        if result.excess is None and not any(map(is_open, result.outcomes.values())):
+        outcomes = result.outcomes
+        if result.excess is None and not any(map(is_open, outcomes.values())):
             self._feedback.answered(connection, result, started)
         else:
-            group = self._send_on(result, connection, group, started)
+            group, outcomes = self._send_on(result, connection, group, started)
         group.record_outcomes(
-            result.outcomes,
+            outcomes,
             group.so_far.answers,
             waited=started - group.queued_at,
             transfer=transfer,
@@ -119,10 +120,12 @@ class GroupSender:
             self._send_first(replace(group, recipients=rest))
         return replace(group, recipients=group.recipients[:most])
 
-    def _send_on(self, result: TransactionResult, connection: PooledConnection, group: Group, started: float) -> Group:
+    def _send_on(
+        self, result: TransactionResult, connection: PooledConnection, group: Group, started: float
+    ) -> tuple[Group, Mapping[int, Outcome]]:
         """Send the recipients without a final outcome to the next host, or end their attempt.
 
-        Return the group of the recipients that have their outcome.
+        Return the group of the recipients that have their outcome, and all outcomes.
         """
         parts, session = sort_out(group.recipients, result), connection.session
         not_sent = unsent(result)
@@ -135,9 +138,10 @@ class GroupSender:
         self.trim()
         if goes_on:
             self._start(self.walks.append(replace(group, recipients=parts.undecided, unsent=not_sent, walk=walk)))
-            return replace(group, recipients=parts.decided)
+            return replace(group, recipients=parts.decided), result.outcomes
         rest = self._hold(replace(group, unsent=not_sent), walk, parts.undecided)
-        return replace(group, recipients=parts.decided + rest)
+        outcomes = {**result.outcomes, **walk.final_answers(self._pool.plan)} if walk.lacking else result.outcomes
+        return replace(group, recipients=parts.decided + rest), outcomes
 
     def _end_walk(self, group: Group, walk: Walk) -> None:
         """End an attempt with the last answers, because no other host can be asked now."""
@@ -147,7 +151,7 @@ class GroupSender:
             group = replace(group, recipients=self._hold(group, walk, group.recipients))
         waited = self._clock.seconds() - group.queued_at
         until = self._window.blocked(self._wall_clock()) or 0.0
-        group.record_outcomes(walk.answers, walk.earlier, waited=waited, not_before=until)
+        group.record_outcomes(walk.final_answers(self._pool.plan), walk.earlier, waited=waited, not_before=until)
 
     def trim(self) -> None:
         """Return the groups to the queue that would wait too long for the pace."""

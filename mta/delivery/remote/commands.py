@@ -8,7 +8,7 @@ from mta.delivery.replies.throttle_table import LimitKind
 from mta.delivery.replies.throttling import limit_of, throttling
 from mta.fast_value import fast_value
 from mta.message.body import Body, head
-from mta.message.envelope import BodyType, Envelope, Notify, Recipient
+from mta.message.envelope import BodyType, Envelope, Notify, Recipient, TlsDemand
 from mta.message.headers import header_end, needs_utf8
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
@@ -25,6 +25,10 @@ ONE_WRITE_BYTES = 256 * 1024
 _MAX_HEADER = 2 * 1024 * 1024
 # RFC 5321 section 4.5.3.1.10 specifies 452, and 552 from old servers; other 5yz codes are read like 552.
 _TOO_MANY_RECIPIENTS = 552
+_REQUIRED = TlsDemand.REQUIRED
+#: The status of a host without REQUIRETLS for a message that must have it (RFC 8689 section 4.2.1), in class 4 because
+#: another host may have it.
+NO_REQUIRETLS = "4.7.30"
 _NOTIFY = ((Notify.SUCCESS, "SUCCESS"), (Notify.FAILURE, "FAILURE"), (Notify.DELAY, "DELAY"))
 
 
@@ -133,6 +137,20 @@ def _is_recipient_limit(reply: RecipientReply) -> bool:
     return limit is not None and limit.kind is LimitKind.RECIPIENTS
 
 
+def unprotected_outcomes(offer: Offer, request: DeliveryRequest, host: str, *, proven: bool) -> dict[int, Outcome]:
+    """Return the outcomes of a message with REQUIRETLS if this session must not have it; empty if it may (RFC 8689).
+
+    `proven` says that the host has proved its name in TLS.
+    """
+    if not proven:
+        refusal = TryLater("the sender demands a proof of the host's name in TLS (REQUIRETLS)", host, "4.7.10")
+    elif not offer.requiretls:
+        refusal = TryLater("REQUIRETLS is not offered, and the sender demands it", host, NO_REQUIRETLS)
+    else:
+        return {}
+    return {pending.index: refusal for pending in request.recipients}
+
+
 def _impossible_for(offer: Offer, request: DeliveryRequest, host: str) -> Failed | None:
     """Return the failure of a message that this server can accept for no recipient, or None. Raises OSError.
 
@@ -182,6 +200,8 @@ def _mail(offer: Offer, envelope: Envelope, size: int, *, utf8: bool) -> str:
         command += " BODY=8BITMIME"
     if utf8:
         command += " SMTPUTF8"
+    if offer.requiretls and envelope.tls_demand is _REQUIRED:
+        command += " REQUIRETLS"
     if offer.dsn:
         if envelope.ret is not None:
             command += f" RET={envelope.ret.value}"

@@ -5,19 +5,26 @@ fits in one write is noted before its transaction begins, and again if the note 
 larger one is noted while its last piece is held back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from mta.delivery.remote.commands import PreparedTransaction, excess, outcomes, prepare_transaction
+from mta.delivery.remote.commands import (
+    PreparedTransaction,
+    excess,
+    outcomes,
+    prepare_transaction,
+    unprotected_outcomes,
+)
 from mta.delivery.remote.in_flight import InFlightLog, not_noted
 from mta.delivery.remote.interface import DeliveryRequest, IsStale, TransactionResult
 from mta.delivery.remote.protocol import SmtpClientProtocol
 from mta.delivery.replies.hints import without_tls
 from mta.delivery.replies.smarthost_refusals import OwnSmarthost
+from mta.message.envelope import TlsDemand
 from mta.message.outcome import Outcome
 from mta.routing.route import Route
 from mta.smtp.client.dialogue import ClientEvent, FailureKind, SessionFailure
@@ -29,6 +36,7 @@ _ENDED_WHILE_IDLE = frozenset({FailureKind.LOST, FailureKind.TIMEOUT, FailureKin
 
 # Reading a member off its Enum costs as much as a call in Python 3.11; this one ends each transaction.
 _DONE = ClientEvent.DONE
+_REQUIRED = TlsDemand.REQUIRED
 
 
 @dataclass(slots=True)
@@ -52,12 +60,18 @@ class SmtpConnection:
         lost: "Callable[[SmtpConnection], None] | None" = None,
         *,
         tried: frozenset[str] = frozenset(),
+        proven: bool = False,
     ) -> None:
-        """Take over a protocol whose session is ready; `lost` is called once, when the connection is down."""
+        """Take over a protocol whose session is ready; `lost` is called once, when the connection is down.
+
+        `proven` says that the host has proved its name in TLS.
+        """
         self.peer = route.label
         self._smarthost = OwnSmarthost(route, route.smarthost) if route.smarthost else None
         self.tried = tried or frozenset((self.peer,))
         self.security = security
+        self._lmtp = route.lmtp
+        self._proven = proven
         self._protocol = protocol
         self._client = protocol.client
         self._in_flight = in_flight
@@ -86,6 +100,8 @@ class SmtpConnection:
             raise RuntimeError("a connection runs one transaction at a time")
         if not self.usable:
             return succeed(TransactionResult({}, stale=True))
+        if request.envelope.tls_demand is _REQUIRED and (unprotected := self._unprotected(request)):
+            return succeed(TransactionResult(unprotected))
         prepared = prepare_transaction(self._client.offer, request, self.peer)
         message = prepared.message
         if message is None:
@@ -137,6 +153,12 @@ class SmtpConnection:
         if self._when_down is not None:
             down, self._when_down = self._when_down, None
             down()
+
+    def _unprotected(self, request: DeliveryRequest) -> Mapping[int, Outcome]:
+        """Return the outcomes of a message that this session may not have; a mail store is the end of its way."""
+        if self._lmtp:
+            return {}
+        return unprotected_outcomes(self._client.offer, request, self.peer, proven=self._proven)
 
     def _begin(self, transaction: _OpenTransaction, message: OutgoingMessage, is_stale: IsStale | None) -> None:
         transaction.begun = True

@@ -143,7 +143,9 @@ class SmtpConnector:
             reason = _testing_problem(route, protocol, no_tls)
             if reason:
                 options.unproven(route, reason)
-        return SmtpConnection(protocol, route, security, options.in_flight, options.lost, tried=tried)
+        made = options_of(protocol.transport)
+        proven = made is not None and made.verified and (route.proof is not None or route.tls is TlsRule.VERIFY)
+        return SmtpConnection(protocol, route, security, options.in_flight, options.lost, tried=tried, proven=proven)
 
 
 class _Attempt(ClientFactory):

@@ -7,10 +7,11 @@ ends after the last host, or at the same limits as in Postfix: five addresses, a
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
+from mta.delivery.remote.commands import NO_REQUIRETLS
 from mta.delivery.remote.interface import TransactionResult
 from mta.delivery.replies.throttling import throttle_of
 from mta.fast_value import fast_value
-from mta.message.outcome import Outcome, TryLater
+from mta.message.outcome import Failed, Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.route import Plan, Route
 
@@ -36,13 +37,26 @@ class Walk:
     limits: Mapping[int, TryLater] = field(default_factory=dict)
     #: By recipient index: the answers of the host before the one that `answers` are from.
     earlier: Mapping[int, TryLater] = field(default_factory=dict)
+    #: Labels of the hosts that do not offer REQUIRETLS, which the message must have.
+    lacking: frozenset[str] = frozenset()
 
     def after(self, tried: frozenset[str], result: TransactionResult, *, usable: bool) -> "Walk":
         """Return the walk after one more transaction, over a connection for which the routes in `tried` were tried."""
         answers = {index: each for index, each in result.outcomes.items() if isinstance(each, TryLater)}
         limits = {index: each for index, each in answers.items() if throttle_of(each) is not None}
         answered = self.answered or usable or bool(limits)
-        return Walk(self.tried | tried, self.sessions + 1, answered, answers, {**self.limits, **limits}, self.answers)
+        lacking = frozenset(each.host for each in answers.values() if _lacks_requiretls(each))
+        # A session that carries no mail costs the host little.
+        sessions = self.sessions if lacking else self.sessions + 1
+        return Walk(
+            self.tried | tried,
+            sessions,
+            answered,
+            answers,
+            {**self.limits, **limits},
+            self.answers,
+            self.lacking | lacking,
+        )
 
     def unreached(self, failure: TryLater) -> "Walk":
         """Return the walk after the next host could not be reached. A failure that names no host changes no answer."""
@@ -53,6 +67,24 @@ class Walk:
     def next_routes(self, plan: Plan, passed_over: Iterable[str] = ()) -> Sequence[Route]:
         """Return the routes to try next, in order; empty at the end of the walk. `passed_over` holds labels to skip."""
         return () if self.sessions >= MOST_SESSIONS else untried(plan, self.tried.union(passed_over))
+
+    def final_answers(self, plan: Plan) -> Mapping[int, Outcome]:
+        """Return the answers at the end of the walk.
+
+        A message that must have REQUIRETLS fails once all hosts were asked and none offers it (RFC 8689 section 4.2.1).
+        """
+        if not self.lacking or not self.tried <= self.lacking or untried(plan, self.tried):
+            return self.answers
+        return {
+            index: Failed(f"{each.text}; no other host is left", each.host, f"5{each.status[1:]}")
+            if _lacks_requiretls(each)
+            else each
+            for index, each in self.answers.items()
+        }
+
+
+def _lacks_requiretls(answer: TryLater) -> bool:
+    return answer.status == NO_REQUIRETLS and answer.reply is None
 
 
 #: The walk before any host has answered.

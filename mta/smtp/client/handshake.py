@@ -60,6 +60,8 @@ class Offer:
     #: MAILMAX of LIMITS (RFC 9422). None if it does not say so.
     most_recipients: int | None = None
     most_messages: int | None = None
+    #: REQUIRETLS (RFC 8689).
+    requiretls: bool = False
 
 
 def read_offer(reply: Reply) -> Offer:
@@ -81,6 +83,7 @@ def read_offer(reply: Reply) -> Offer:
         mechanisms=frozenset(words.get("AUTH", ())),
         most_recipients=_named_limit(words, "RCPTMAX="),
         most_messages=_named_limit(words, "MAILMAX="),
+        requiretls="REQUIRETLS" in words,
     )
 
 

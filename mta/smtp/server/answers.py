@@ -55,6 +55,7 @@ def _hello_answered(state: ServerState, reply: Reply) -> None:
                 dsn=state.dsn,
                 mechanisms=state.mechanisms,
                 latest_release=state.latest_release(),
+                in_tls=state.tls,
             )
         )
     else:

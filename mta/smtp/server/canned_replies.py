@@ -29,6 +29,8 @@ TLS_ALREADY = reply(503, "5.5.1", "TLS is already on")
 NO_DSN = reply(555, "5.5.4", "DSN is not offered: RET, ENVID, NOTIFY and ORCPT are not taken")
 NO_FUTURE_RELEASE = reply(555, "5.5.4", "FUTURERELEASE is not offered: HOLDFOR and HOLDUNTIL are not taken")
 TWO_HOLDS = reply(501, "5.5.4", "HOLDFOR and HOLDUNTIL exclude each other")
+# RFC 8689 section 4.2.1 has this status for a session without TLS.
+NO_REQUIRETLS = reply(530, "5.7.10", "encryption needed: REQUIRETLS is taken inside TLS, after EHLO")
 NO_AUTH = reply(503, "5.5.1", "AUTH is not offered")
 LOGGED_IN_ALREADY = reply(503, "5.5.1", "you are logged in already")
 LOGIN_FIRST = reply(530, "5.7.0", "authentication required: log in first; AUTH is offered inside TLS")
@@ -87,6 +89,7 @@ def extended_hello(
     dsn: bool = True,
     mechanisms: tuple[str, ...] = (),
     latest_release: str = "",
+    in_tls: bool = False,
 ) -> Reply:
     """Return the positive reply to EHLO: the server's name, then one extension a line (RFC 5321 section 4.1.1.1).
 
@@ -108,6 +111,7 @@ def extended_hello(
         *tls,
         *auth,
         f"LIMITS RCPTMAX={limits.recipients}",
+        *(("REQUIRETLS",) if in_tls else ()),
         *((f"FUTURERELEASE {limits.longest_hold} {latest_release}",) if latest_release else ()),
         "HELP",
     )

@@ -12,7 +12,7 @@ from typing import Any
 from mta.smtp.address import Address, AddressError, parse_address, printable
 from mta.smtp.errors import ProtocolRefusal
 from mta.smtp.limits import STRICT, Leniency
-from mta.smtp.parameters import BodyType, Notify, Recipient, Ret, decode_envid, decode_original
+from mta.smtp.parameters import BodyType, Notify, Recipient, Ret, TlsDemand, decode_envid, decode_original
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies
 from mta.smtp.server.events import MailFrom, RcptTo
@@ -214,6 +214,12 @@ def _smtputf8(value: str) -> bool:
     return True
 
 
+def _requiretls(value: str) -> TlsDemand:
+    if value:
+        raise ValueError("takes no value")
+    return TlsDemand.REQUIRED
+
+
 def _ret(value: str) -> Ret:
     return Ret(value.upper())
 
@@ -240,6 +246,7 @@ _MAIL: _Parameters = {
     "SIZE": ("size", _size),
     "BODY": ("body_type", _body_type),
     "SMTPUTF8": ("smtputf8", _smtputf8),
+    "REQUIRETLS": ("tls_demand", _requiretls),
     "RET": ("ret", _ret),
     "ENVID": ("envid", decode_envid),
     "AUTH": (_IGNORED, str),

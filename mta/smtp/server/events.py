@@ -6,7 +6,7 @@ from typing import Final
 
 from mta.fast_value import fast_value
 from mta.smtp.address import Address
-from mta.smtp.parameters import BodyType, Recipient, Ret
+from mta.smtp.parameters import BodyType, Recipient, Ret, TlsDemand
 from mta.smtp.replies import Reply
 
 
@@ -42,6 +42,8 @@ class MailFrom:
     ret: Ret | None = None
     #: ENVID decoded from xtext.
     envid: str | None = None
+    #: REQUIRED by REQUIRETLS (RFC 8689 section 2).
+    tls_demand: TlsDemand | None = None
     #: Seconds, and the time in seconds since 1970, before which the message is not to be delivered (RFC 4865 sections
     #: 4.1 and 4.2). The machine turns the first into the second.
     hold_for: int | None = None

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from harness import mail
-from mta.delivery.remote.commands import ONE_WRITE_BYTES, outcome, outcomes, prepare_transaction
+from mta.delivery.remote.commands import ONE_WRITE_BYTES, outcome, outcomes, prepare_transaction, unprotected_outcomes
 from mta.delivery.remote.interface import DeliveryRequest
 from mta.message.body import Body, MemoryBody
-from mta.message.envelope import BodyType, Envelope, Notify, Recipient, Ret
+from mta.message.envelope import BodyType, Envelope, Notify, Recipient, Ret, TlsDemand
 from mta.message.outcome import Delivered, ErrorKind, Failed, Outcome, TryLater
 from mta.queue.interface import Pending, QueueId
 from mta.smtp.address import Address, parse_address
@@ -50,6 +50,25 @@ def test_parameters_are_sent_if_offered() -> None:
         "RCPT TO:<bob@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;bob+2Bx@b.test",
         'RCPT TO:<"a b"@b.test> NOTIFY=NEVER',
     ]
+
+
+def test_requiretls_is_passed_on_if_the_sender_demands_it_and_the_host_offers_it() -> None:
+    offering = replace(ALL, requiretls=True)
+    demanding = replace(mail.envelope("bob@b.test"), tls_demand=TlsDemand.REQUIRED)
+    assert commands(offering, demanding)[0] == f"MAIL FROM:<alice@a.test> SIZE={len(mail.BODY)} REQUIRETLS"
+    for demand in (None, TlsDemand.OPTIONAL):
+        assert "REQUIRETLS" not in commands(offering, replace(demanding, tls_demand=demand))[0]
+
+
+def test_a_host_must_prove_its_name_and_offer_requiretls_to_get_a_message_that_demands_it() -> None:
+    asked = request(replace(mail.envelope("bob@b.test", "eve@b.test"), tls_demand=TlsDemand.REQUIRED))
+    offering = replace(ALL, requiretls=True)
+    assert unprotected_outcomes(offering, asked, HOST, proven=True) == {}
+    for offer, proven, status in ((ALL, True, "4.7.30"), (offering, False, "4.7.10"), (ALL, False, "4.7.10")):
+        told = unprotected_outcomes(offer, asked, HOST, proven=proven)
+        assert set(told) == {0, 1}
+        assert isinstance(told[0], TryLater)
+        assert (told[0].host, told[0].status) == (HOST, status)
 
 
 def test_parameters_are_not_sent_if_not_offered() -> None:

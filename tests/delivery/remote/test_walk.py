@@ -1,14 +1,16 @@
 """Tests the walk of a delivery attempt over the hosts of a destination."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.mail import claim
+from mta.delivery.remote.commands import NO_REQUIRETLS
 from mta.delivery.remote.interface import ExcessRecipients, TransactionResult
-from mta.delivery.remote.walk import FIRST_STEP, MOST_ADDRESSES, MOST_SESSIONS, sort_out, unsent, untried
+from mta.delivery.remote.walk import FIRST_STEP, MOST_ADDRESSES, MOST_SESSIONS, Walk, sort_out, unsent, untried
 from mta.message.outcome import Delivered, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.route import Plan, Route
@@ -60,6 +62,48 @@ def test_the_last_failure_of_a_host_is_the_answer() -> None:
     assert walk.answers == {0: LATER}
     assert walk.unreached(NOT_REACHED).answers == {0: NOT_REACHED}
     assert walk.unreached(OURS).answers == {0: LATER}
+
+
+LACKS = TryLater("REQUIRETLS is not offered, and the sender demands it", A, NO_REQUIRETLS)
+
+
+def lacking(*hosts: str) -> Walk:
+    """Return a walk over hosts that do not offer REQUIRETLS."""
+    walk = FIRST_STEP
+    for host in hosts:
+        result = TransactionResult({0: replace(LACKS, host=host)})
+        walk = walk.after(frozenset((host,)), result, usable=True)
+    return walk
+
+
+def test_a_message_that_no_host_offers_requiretls_for_fails_after_the_last_one() -> None:
+    two = Plan("mx.test", ROUTES[:2])
+    assert lacking(A).final_answers(two) == {0: LACKS}
+    failed = lacking(A, B).final_answers(two)[0]
+    assert failed == Failed("REQUIRETLS is not offered, and the sender demands it; no other host is left", B, "5.7.30")
+
+
+def test_a_host_that_could_not_be_asked_may_offer_requiretls() -> None:
+    two = Plan("mx.test", ROUTES[:2])
+    walk = FIRST_STEP.after(frozenset((A, B)), TransactionResult({0: replace(LACKS, host=B)}), usable=True)
+    assert walk.final_answers(two) == {0: replace(LACKS, host=B)}
+    unreached = lacking(A).unreached(NOT_REACHED)
+    assert unreached.final_answers(two) == unreached.final_answers(Plan("mx.test", ROUTES[:1])) == {0: NOT_REACHED}
+
+
+def test_hosts_without_requiretls_are_no_sessions_of_a_walk() -> None:
+    hosts = [route.label for route in ROUTES[:MOST_ADDRESSES]]
+    assert lacking(*hosts[:-1]).next_routes(PLAN)
+    walk = lacking(*hosts)
+    assert not walk.next_routes(PLAN)
+    assert isinstance(walk.final_answers(PLAN)[0], Failed)
+
+
+def test_a_remote_that_replies_with_this_status_means_something_else() -> None:
+    said = replace(LACKS, reply=reply(451, "4.7.30", "later"))
+    walk = FIRST_STEP.after(frozenset((A,)), TransactionResult({0: said}), usable=True)
+    assert walk.final_answers(Plan("mx.test", ROUTES[:1])) == {0: said}
+    assert walk.sessions == 1
 
 
 def test_recipients_are_sorted_by_their_answers() -> None:

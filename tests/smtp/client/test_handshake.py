@@ -54,6 +54,13 @@ def test_a_size_that_names_no_limit_is_none(word: str, size: int | None) -> None
     assert client.offer.size == size
 
 
+@pytest.mark.parametrize(("word", "offered"), [("requiretls", True), ("REQUIRETLS X", True), ("8BITMIME", False)])
+def test_the_offer_of_requiretls_is_read(word: str, *, offered: bool) -> None:
+    client = ClientMachine(TERMS)
+    play(client, f"S: 220 hi\nC: EHLO me.test\nS: 250-b.test\nS: 250 {word}\n! READY")
+    assert client.offer.requiretls is offered
+
+
 @pytest.mark.parametrize(
     ("words", "limits"),
     [
