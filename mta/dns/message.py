@@ -45,8 +45,7 @@ class RecordType(enum.Enum):
     AAAA = dns.rdatatype.AAAA
     TXT = dns.rdatatype.TXT
     TLSA = dns.rdatatype.TLSA
-    # Only whether there are such records, and whether that is proven; `interpret` does not read them.
-    DS = dns.rdatatype.DS
+    #: Only for the question whether they are proven: `interpret` does not read the records.
     DNSKEY = dns.rdatatype.DNSKEY
 
 

@@ -10,10 +10,11 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescri
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mta.dns.answers import LookupFailed, NoSuchName
+from mta.dns.answers import LookupFailed
 from mta.dns.dnssec.answer_cache import AnswerCache, ValidatedReply
 from mta.dns.dnssec.authenticity import Security, ValidatedAnswer
 from mta.dns.dnssec.library import Libunbound, LibunboundError, UnboundContext, UnboundResult
+from mta.dns.dnssec.private_domains import is_denied, neighbour
 from mta.dns.lookup_queue import LookupQueue, Requester, zone_of
 from mta.dns.message import RecordType, rcode_error
 from mta.dns.parser import DnsReply, MalformedReply, parse_reply
@@ -24,9 +25,13 @@ TIMEOUT = 15.0
 
 # How often a look-up starts over because other servers were configured meanwhile.
 _MAX_STARTS = 3
-_OPTIONS = (
+#: Options of unbound.conf(5).
+OPTIONS = (
     # Names that libunbound would answer by itself, though the name servers may know them.
     *(("local-zone", f"{zone} transparent") for zone in ("test.", "invalid.", "onion.", "home.arpa.")),
+    # The name servers may have names below a top-level domain that is proven not to exist.
+    ("harden-below-nxdomain", "no"),
+    ("aggressive-nsec", "no"),
     # As in the relay's own queries and caches.
     ("edns-buffer-size", "1232"),
     ("cache-max-ttl", "3600"),
@@ -34,6 +39,8 @@ _OPTIONS = (
     ("val-bogus-ttl", "5"),
     # A name server that was silent is asked again soon, and one query at a time even before that.
     ("infra-host-ttl", "60"),
+    # Milliseconds before a query is sent again: a resolver may know one answer at once and need seconds for another.
+    ("infra-cache-min-rtt", "500"),
     ("infra-keep-probing", "yes"),
     # Sockets.
     ("outgoing-range", "64"),
@@ -109,15 +116,14 @@ class UnboundResolver:
             return _no_answer(str(error))
         finally:
             self._lookups -= 1
-        return await self._validated(name, rdtype, result)
+        return await self._validated(name, result)
 
-    async def _validated(self, name: str, rdtype: RecordType, result: UnboundResult) -> ValidatedReply:
+    async def _validated(self, name: str, result: UnboundResult) -> ValidatedReply:
         reply = _read(result)
         if isinstance(reply, LookupFailed):
             return _no_answer(reply.reason)
         if result.bogus:
-            # The proof for a top-level domain is itself a look-up of DS records.
-            if rdtype is not RecordType.DS and await self._is_private(name):
+            if await self._is_private(name):
                 return ValidatedReply(reply, Security.INSECURE, f"the top-level domain of {name} does not exist")
             return _no_answer(result.reason or "its signatures are wrong or missing")
         if result.secure:
@@ -157,7 +163,7 @@ class UnboundResolver:
         if self._running is None:
             if not servers:
                 raise LibunboundError("no DNS server is known: set DNS_SERVERS, or name one in /etc/resolv.conf")
-            context = UnboundContext(self._library, servers, self._anchors, _OPTIONS)
+            context = UnboundContext(self._library, servers, self._anchors, OPTIONS)
             self._running = _Running(self._reactor, context, servers)
         return self._running
 
@@ -167,16 +173,16 @@ class UnboundResolver:
             running.close(reason)
 
     async def _is_private(self, name: str) -> bool:
-        """Whether a name is below a top-level domain that is proven not to exist, such as `corp`.
-
-        The name servers then have a private zone of that name. No one else can have a domain there, so that an answer
-        without a proof is no danger.
-        """
-        top = name.removesuffix(".").rpartition(".")[2]
-        if not top:
+        """Whether a name is below a top-level domain that is proven not to exist."""
+        other = neighbour(name)
+        if not other:
             return False
-        found = await self.look_up(top, RecordType.DS)
-        return found.security is Security.SECURE and isinstance(found.answer, NoSuchName)
+        try:
+            run = Deferred.fromCoroutine(self._run(other, _wire_text(other), RecordType.A))
+            result = await run.addTimeout(self._timeout, self._reactor)
+        except (DeferredTimeout, LibunboundError, _ContextClosed, ValueError):
+            return False
+        return result.secure and is_denied(result.packet, name)
 
 
 def _read(result: UnboundResult) -> DnsReply | LookupFailed:
@@ -188,7 +194,7 @@ def _read(result: UnboundResult) -> DnsReply | LookupFailed:
     except MalformedReply as error:
         return LookupFailed(f"libunbound gave a malformed reply: {error}")
     if rcode_error(reply) or reply.question is None:
-        return LookupFailed(result.reason or f"{rcode_error(reply) or 'no answer'} from the DNS servers, by libunbound")
+        return LookupFailed(result.reason or f"no answer from the DNS servers ({rcode_error(reply)} by libunbound)")
     return reply
 
 

@@ -7,28 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import dns.message
+import dns.rdatatype
+import dns.rrset
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
 from harness import network_namespace, zone_servers
+from harness.altering_dns import Alteration, AlteringDns, failing, strip_signatures
 from harness.dns_server import DnsServer
 from harness.network_namespace import public_address, public_network
 from harness.waiting import eventually
 from harness.zone import Zone
 from harness.zone_servers import Nsd, Unbound
 from harness.zone_tree import ZoneTree
-from mta.dns.answers import LookupFailed
-from mta.dns.client import Server
+from mta.dns.answers import Found, LookupFailed
+from mta.dns.client import DnsClient, Server
+from mta.dns.dnssec.ad_bit import Off
 from mta.dns.dnssec.authenticity import Authenticity, Security, ValidatedAnswer
 from mta.dns.dnssec.library import Libunbound, libunbound
+from mta.dns.dnssec.root_check import RootCheck
 from mta.dns.dnssec.trust_anchors import read_anchors, root_anchors
 from mta.dns.dnssec.unbound import TIMEOUT, UnboundResolver
 from mta.dns.message import RecordType
 from tests.dns.dnssec.authenticity_contract import AuthenticityContract
 from tests.dns.dnssec.signed_names import signed_names
 
-NAME_SERVER, RESOLVER = public_address(1), public_address(2)
+NAME_SERVER, RESOLVER, ALTERING = (public_address(host) for host in (1, 2, 3))
 
 
 def library() -> Libunbound:
@@ -38,8 +43,8 @@ def library() -> Libunbound:
     return found
 
 
-class TestUnboundContract(AuthenticityContract, TestCase):
-    """With the resolver of an operator, an unbound that validates too, between libunbound and the zones."""
+class _SignedNames(TestCase):
+    """The zones of the contract behind the resolver of an operator, an unbound that validates too."""
 
     tree: ZoneTree
     servers: ExitStack
@@ -61,15 +66,89 @@ class TestUnboundContract(AuthenticityContract, TestCase):
     def tearDownClass(cls) -> None:
         cls.servers.close()
 
-    def make_authenticity(self) -> Authenticity:
+    def start_unbound(self, address: str) -> UnboundResolver:
+        """Return a driver whose name server has this address."""
         from twisted.internet import reactor
 
-        self.unbound = UnboundResolver(reactor, library(), lambda: [(RESOLVER, 53)], read_anchors(self.tree.anchor))  # type: ignore[arg-type]
-        self.addCleanup(self.unbound.stop)
+        driver: Any = reactor
+        unbound = UnboundResolver(driver, library(), lambda: [(address, 53)], read_anchors(self.tree.anchor))
+        self.addCleanup(unbound.stop)
+        return unbound
+
+
+class TestUnboundContract(AuthenticityContract, _SignedNames):
+    def make_authenticity(self) -> Authenticity:
+        self.unbound = self.start_unbound(RESOLVER)
         return self.unbound
 
     def asked(self) -> int:
         return self.unbound.begun
+
+
+class TestAlteredAnswers(_SignedNames):
+    """A name server between libunbound and the resolver changes answers."""
+
+    def start(self, *alterations: Alteration) -> UnboundResolver:
+        server = AlteringDns(ALTERING, RESOLVER, *alterations)
+        server.__enter__()
+        self.addCleanup(server.__exit__)
+        return self.start_unbound(ALTERING)
+
+    async def test_a_private_top_level_domain_is_insecure_because_the_root_proves_that_it_does_not_exist(self) -> None:
+        unbound = self.start(_private)
+        for name in ("mx.corp", "mx.site.corp"):
+            found = await unbound.look_up(name, RecordType.A)
+            assert found.security is Security.INSECURE
+            assert isinstance(found.answer, Found)
+            assert found.answer.records == ("192.0.2.77",)
+            assert found.reason == f"the top-level domain of {name} does not exist"
+
+    async def test_records_that_someone_added_to_a_signed_zone_are_bogus(self) -> None:
+        found = await self.start(_private).look_up("corp.secure.test", RecordType.A)
+        assert (type(found.answer), found.security) == (LookupFailed, Security.BOGUS)
+
+    async def test_a_private_domain_is_bogus_without_the_proof_of_the_root(self) -> None:
+        found = await self.start(_private, strip_signatures).look_up("mx.corp", RecordType.A)
+        assert (type(found.answer), found.security) == (LookupFailed, Security.BOGUS)
+
+    async def test_all_is_bogus_behind_a_server_that_strips_signatures(self) -> None:
+        unbound = self.start(strip_signatures)
+        for name in ("secure.test", "plain.test"):
+            found = await unbound.look_up(name, RecordType.MX)
+            assert (type(found.answer), found.security) == (LookupFailed, Security.BOGUS)
+
+    async def test_a_server_that_strips_signatures_turns_validation_off(self) -> None:
+        from twisted.internet import reactor
+
+        driver: Any = reactor
+        notices: list[str] = []
+        unbound = self.start(strip_signatures)
+        plain = Off(DnsClient(driver, [(ALTERING, 53)]), driver.seconds)
+        check = RootCheck(driver, unbound, plain, lambda: None, notices.append)
+        self.addCleanup(check.stop)
+        check.start()
+        found = await check.look_up("secure.test", RecordType.MX)
+        assert (type(found.answer), found.security) == (Found, Security.INSECURE)
+        assert not check.usable
+        assert len(notices) == 1
+
+    async def test_a_failure_of_the_resolver_is_told_from_forged_answers(self) -> None:
+        found = await self.start(failing("TLSA")).look_up("_25._tcp.mx.secure.test", RecordType.TLSA)
+        assert (found.security, found.reason) == (
+            Security.BOGUS,
+            "no answer from the DNS servers (SERVFAIL by libunbound)",
+        )
+
+
+def _private(query: dns.message.Message, reply: dns.message.Message) -> dns.message.Message:
+    """Answer for all names with the label corp, as the name server of an office does."""
+    question = query.question[0]
+    if b"corp" not in question.name.labels:
+        return reply
+    own = dns.message.make_response(query, recursion_available=True)
+    if question.rdtype == dns.rdatatype.A:
+        own.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", "192.0.2.77"))
+    return own
 
 
 class _TimersByHand(Clock):

@@ -1,0 +1,55 @@
+"""libunbound itself: it is there or not, knows the driver's options, and refuses what makes no sense."""
+
+import ctypes
+
+import pytest
+
+from mta.dns.dnssec.library import Libunbound, LibunboundError, UnboundContext, libunbound
+from mta.dns.dnssec.trust_anchors import root_anchors
+from mta.dns.dnssec.unbound import OPTIONS
+
+HERE = [("127.0.0.1", 9)]
+
+
+@pytest.fixture
+def library() -> Libunbound:
+    found = libunbound()
+    if found is None:
+        pytest.skip("libunbound is missing (Debian: libunbound8)")
+    return found
+
+
+def test_another_library_is_none() -> None:
+    with pytest.raises(AttributeError):
+        Libunbound(ctypes.CDLL(None))
+
+
+def test_every_option_of_the_driver_is_known(library: Libunbound) -> None:
+    context = library.create()
+    try:
+        for name, value in (*OPTIONS, ("no-such-option", "1")):
+            known = not library.option(context, f"{name}:".encode(), value.encode())
+            assert known == (name != "no-such-option"), name
+    finally:
+        library.delete(context)
+
+
+def test_a_mistake_is_told_in_its_words(library: Libunbound) -> None:
+    with pytest.raises(LibunboundError, match="libunbound: server nowhere: syntax error"):
+        UnboundContext(library, [("nowhere", 53)], (), ())
+    context = UnboundContext(library, HERE, (". IN DS nonsense",), ())
+    with pytest.raises(LibunboundError, match="libunbound: a look-up: initialization failure"):
+        context.ask(1, b"a.test.", 1)
+    context.close()
+
+
+def test_it_writes_nothing_to_standard_error(library: Libunbound, capfd: pytest.CaptureFixture[str]) -> None:
+    good, bad = (
+        UnboundContext(library, HERE, anchors, (("no-such-option", "1"), *OPTIONS))
+        for anchors in (root_anchors(), (". IN DS nonsense",))
+    )
+    with pytest.raises(LibunboundError):
+        bad.ask(1, b"a.test.", 1)
+    bad.close()
+    good.close()
+    assert capfd.readouterr() == ("", "")
