@@ -45,6 +45,7 @@ from mta.daemon.queues.directory import take_directory
 from mta.daemon.relay import Relay, client_certificate, read_keys, read_users, server_certificate
 from mta.daemon.rules_watch import LOOK_INTERVAL, RulesWatch
 from mta.daemon.runtime_settings import publish_settings
+from mta.daemon.secure.validator import require_validator
 from mta.daemon.systemd import ManagerService, find_manager
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.lines import FORMATS
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
 # Seconds to wait until workers of an earlier parent have closed the ports.
 _PORT_PATIENCE = 5.0
 # Errors that last until the operator corrects a setting or its file. A port or a disk may be free again later.
-_MISTAKES = (PrivilegeError, CertificateError, DkimKeyError, UsersError)
+_MISTAKES = (PrivilegeError, CertificateError, DkimKeyError, SettingsError, UsersError)
 
 
 class Options(usage.Options):
@@ -168,6 +169,7 @@ class Daemon(MultiService):
             self._client_certificate = client_certificate(settings, event_log)
             self._keyring = read_keys(settings, self._reactor, event_log.notice)
             self._users = read_users(settings, self._reactor, event_log.notice)
+            require_validator(settings)
             if identity is not None:
                 create_for(settings.queue_dir, identity.uid, identity.gid)
                 become(identity)

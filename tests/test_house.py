@@ -671,6 +671,7 @@ MAY_IMPORT = {
         "mta.cli.environment",
         "mta.cli.errors",
         "mta.config",
+        "mta.daemon.secure.validator",
         "mta.delivery.local.aliases",
         "mta.dkim",
         "mta.smtp.address",

@@ -26,6 +26,7 @@ from mta.daemon.parts.rates import OwnRates
 from mta.daemon.periodic import PeriodicService
 from mta.daemon.queues.relay_queue import OpenedQueue, RelayQueue
 from mta.daemon.queues.turns import in_turn
+from mta.daemon.secure.mx_demands import MxDemands
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.window import own_windows, window_limits
 from mta.delivery.local.aliases import AliasesFile
@@ -113,14 +114,15 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
     delivery_context = DeliveryContext(clock, context.wall_clock, event_log)
     tokens = None if settings.grant is None else _token_source(context, resolver, settings.grant, trust_store)
     rule_hosts = _rule_hosts(context.rules, trust_lookup(resolver), clock, event_log)
-    router = MailRouter(rules, resolver, clock.seconds)
+    demands = MxDemands(context, resolver)
+    router = MailRouter(rules, resolver, clock.seconds, secure=demands.routing)
     follow_transport_rules(router, context.rules)
     context.rules.when_changed(trust_store.forget_rules)
     rates = OwnRates(context)
     delivery = DeliveryService(
         queue,
         router,
-        _connector(context, _in_flight(context, opened), resolver, trust_store, tokens),
+        _connector(context, _in_flight(context, opened), resolver, trust_store, tokens, demands=demands),
         local,
         _settler(context, queue, delivery_context),
         context=delivery_context,
@@ -147,11 +149,11 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
         event_log=event_log,
     )
     factory = listener(context, trusted, threads, limits, new_session)
-    services = [trusted, rule_hosts, delivery, threads, *_periodic_services(context, opened, delivery)]
+    services = [trusted, rule_hosts, demands, delivery, threads, *_periodic_services(context, opened, delivery)]
     services += [each for each in (tokens, events) if each is not None]
     figures = relay_figures(context, queue, factory, delivery, tokens)
     reloads = tuple(_reloads(context, aliases, trust_store))
-    state = _own_state(context, queue, delivery, tokens)
+    state = _own_state(context, queue, delivery, tokens, demands)
     if context.alone:
         services.append(_admin_socket(context, state))
     closing = partial(_close, rates, events)
@@ -222,7 +224,11 @@ def _admin_socket(context: RelayContext, state: RelayState) -> IService:
 
 
 def _own_state(
-    context: RelayContext, queue: RelayQueue, delivery: DeliveryService, tokens: "TokenSource | None"
+    context: RelayContext,
+    queue: RelayQueue,
+    delivery: DeliveryService,
+    tokens: "TokenSource | None",
+    demands: MxDemands,
 ) -> OwnState:
     """Return the relay as an operator asks and orders it."""
     event_log = context.event_log
@@ -230,8 +236,10 @@ def _own_state(
     event_log.copy_errors_to(feed.receive_error)
 
     def applied(order: Order, ids: list[QueueId]) -> None:
-        if tokens is not None and order.action is Action.RETRY:
-            tokens.retry()
+        if order.action is Action.RETRY:
+            demands.retry()
+            if tokens is not None:
+                tokens.retry()
         delivery.applied(order.action, ids, order.by, recipient=order.recipient, to=order.to)
 
     traffic = Traffic(context.settings.queue_dir, context.wall_clock)
@@ -261,6 +269,8 @@ def _connector(
     resolver: DnsResolver,
     trust_store: TrustStore,
     tokens: "TokenSource | None",
+    *,
+    demands: MxDemands,
 ) -> Connector:
     """Return the connector to remote hosts and, if LOCAL_DELIVERY names one, to the mail store."""
     settings = context.settings
@@ -271,6 +281,7 @@ def _connector(
         in_flight,
         in_clear=partial(_notice_clear_text, context, HostNotices()),
         unproven=partial(_notice_unproven, context, HostNotices()),
+        session_ended=demands.session_ended,
         logins=tokens or TokensMissing(),
         source_missing=SourceTroubles(context.event_log.trouble, context.reactor.seconds).tell,
     )

@@ -20,6 +20,7 @@ from mta.config.setting import FILE_SUFFIX, Setting, SettingsError, Source
 from mta.config.settings import EffectiveSetting, Settings, read_settings
 from mta.config.summary import rule_lines, startup_summary
 from mta.config.table import MACROS_FILE, SETTINGS
+from mta.daemon.secure.validator import require_validator
 from mta.delivery.local.aliases import AliasesFile
 from mta.dkim.keyring import DkimKeyError, open_keyring
 from mta.tls.client_certificate import read_client_certificate
@@ -59,6 +60,10 @@ def check_files(settings: Settings, now: float) -> tuple[str, ...]:
             open_keyring(settings.dkim_key_path, settings.dkim_selector, clock=time.monotonic, notice=notices.append)
         except DkimKeyError as error:
             mistakes.append(str(error))
+    try:
+        require_validator(settings)
+    except SettingsError as error:
+        mistakes += error.mistakes
     if settings.aliases_file:
         AliasesFile(settings.aliases_file, notices.append)
     if mistakes:
