@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
 from mta.event_log.repeats import Field
-from mta.events.records import SENT, record_of_log
+from mta.events.records import RECORD_OF
 from mta.events.spool import MAX_EVENTS, Batch, Spool
 
 #: Seconds for which events are gathered before they are written: the first ones, and at most those that follow soon,
@@ -53,6 +53,8 @@ class EventStream(Service):
         self._notice = notice
         # The records that wait to be written.
         self._waiting: list[str] = []
+        # The number of them at which something is to be done.
+        self._next_look = 1
         self._dropped = 0
         # The timer or the work that writes the events that wait; None if there are none.
         self._gather: IDelayedCall | None = None
@@ -81,18 +83,12 @@ class EventStream(Service):
 
     def receive(self, now: float, event: str, fields: Mapping[str, Field]) -> None:
         """Take an event of the log, if it is one of those that are sent. `now` is wall-clock seconds."""
-        if event not in SENT:
-            return
-        waiting = len(self._waiting)
-        if waiting >= MAX_WAITING:
-            self._dropped += 1
-            return
-        self._waiting.append(record_of_log(now, event, fields))
-        if self._gather is None:
-            if self._writing is None:
-                self._gather_more()
-        elif waiting + 1 == MAX_EVENTS:
-            self._gather.reset(0)
+        record = RECORD_OF.get(event)
+        if record is not None:
+            waiting = self._waiting
+            waiting.append(record(now, fields))
+            if len(waiting) >= self._next_look:
+                self._look()
 
     async def close(self) -> None:
         """Write the events that are left, and return when they are on disk. No event may come after it."""
@@ -107,13 +103,26 @@ class EventStream(Service):
         except OSError as error:
             self._tell("lost", f"the spool of events cannot be closed: {error.strerror or error}")
 
+    def _look(self) -> None:
+        """Act on the number of events that wait."""
+        if len(self._waiting) > MAX_WAITING:
+            self._waiting.pop()
+            self._dropped += 1
+        elif self._gather is not None:
+            self._gather.reset(0)
+            self._next_look = MAX_WAITING + 1
+        elif self._writing is None:
+            self._gather_more()
+
     def _gather_more(self) -> None:
         pause = self._wrote + BUSY_GATHER_SECONDS - self._clock.seconds()
         enough = len(self._waiting) >= MAX_EVENTS
         self._gather = self._clock.callLater(0 if enough else max(GATHER_SECONDS, pause), self._write_gathered)
+        self._next_look = MAX_WAITING + 1 if enough else MAX_EVENTS
 
     def _write_gathered(self) -> None:
         self._gather = None
+        self._next_look = MAX_WAITING + 1
         self._wrote = self._clock.seconds()
         writing = Deferred.fromCoroutine(self._write()).addErrback(_log_bug)
         self._writing = writing
@@ -123,6 +132,8 @@ class EventStream(Service):
         self._writing = None
         if self._waiting:
             self._gather_more()
+        else:
+            self._next_look = 1
         self._send_soon()
 
     async def _write(self) -> None:

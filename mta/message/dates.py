@@ -7,6 +7,8 @@ a retry or a certificate may end after that day.
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from mta.remembered import Remembered
+
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,7 +36,7 @@ def _mail_date(second: int) -> str:
 
 def timestamp(now: float) -> str:
     """Return wall-clock seconds as `2026-11-22T12:00:00.123Z`."""
-    return _millisecond(int(now * 1000))
+    return _MILLISECONDS[int(now * 1000)]
 
 
 def short_timestamp(seconds: float) -> str:
@@ -42,12 +44,14 @@ def short_timestamp(seconds: float) -> str:
     return f"{_second(int(seconds))}Z"
 
 
-@lru_cache(maxsize=64)
 def _millisecond(number: int) -> str:
-    # Cached, because a busy relay has several events in a millisecond.
     return f"{_second(number // 1000)}.{number % 1000:03}Z"
 
 
 @lru_cache(maxsize=64)
 def _second(second: int) -> str:
     return utc(second).isoformat(timespec="seconds").removesuffix("+00:00")
+
+
+# A busy relay has several events in a millisecond.
+_MILLISECONDS = Remembered(_millisecond, 64)

@@ -1,12 +1,14 @@
 """Events as lines of text and JSON, and the lines that repeat too often."""
 
 import json
+from collections.abc import Mapping
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.event_log.lines import render_json, render_text
 from mta.event_log.log import EventLog, Stages
+from mta.event_log.repeats import Field
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, QueueId
@@ -40,6 +42,25 @@ def test_a_result_of_the_second_host_names_the_first_one_with_its_answer() -> No
     event_log.failed(ID, BOB, Failed("550 no", "mx2.b.test[192.0.2.2]:25"), earlier=earlier)
     assert len(lines) == 2
     assert all(' earlier="mx1.b.test[192.0.2.1]:25: 452 4.3.1 full" reply=' in line for line in lines)
+
+
+def test_the_lines_of_each_message_are_written_as_all_others_are() -> None:
+    odd = 'quotes " and \\ and ü and \n'
+    events: list[tuple[float, str, Mapping[str, Field]]] = []
+    lines, event_log = lines_of()
+    event_log.copy_to(lambda *event: events.append(event))
+    envelope = Envelope(None, (Recipient(BOB),), Origin("192.0.2.1", odd, "ESMTP"))
+    event_log.accepted(ID, envelope, 500)
+    event_log.accepted(ID, envelope, 500, odd, "acl:1", held=True, was_from=BOB)
+    stages, earlier = Stages(1.5, 0.0, 0.25, 12345.678), TryLater("451 later", "mx.test", "4.3.0")
+    for security in ("", "TLSv1.3 verified"):
+        event_log.delivered(ID, BOB, Delivered(odd, "mx.test"), stages, security)
+        event_log.delivered(
+            ID, BOB, Delivered(odd, "mx.test"), stages, security, signed_by="d/s", earlier=earlier, rule=odd
+        )
+    assert len(lines) == 6
+    for line, (now, name, fields) in zip(lines, events, strict=True):
+        assert line == render_text(now, "other", fields).replace(" other ", f" {name} ", 1)
 
 
 def test_json_lines_hold_the_same_names() -> None:
