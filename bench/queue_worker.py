@@ -79,7 +79,7 @@ class Worker:
             reactor=reactor,
             wall_clock=time.time,
             run=self._threads[1],
-            listeners=MembershipListeners(buried=_tell, woken=lambda _: None, notice=_tell, trouble=_tell),
+            listeners=MembershipListeners(fenced=_tell, woken=lambda _: None, notice=_tell, trouble=_tell),
         )
         queue = PostgresQueue(
             server,

@@ -61,7 +61,7 @@ class Relay(MultiService):
         parts = wire_up(_around(context, opened), opened)
         opened.when_due(parts.delivery.wake)
         opened.when_away(parts.set_away)
-        opened.when_buried(parts.delivery.drop_claims)
+        opened.when_fenced(parts.delivery.drop_claims)
         self._reloads = parts.reloads
         self._factory = parts.factory
         self._close_parts = parts.close

@@ -27,7 +27,7 @@ FROM destination WHERE name = %(name)s;
 UPDATE destination SET probe_node = %(node)s, probe_until = clock_timestamp() + %(seconds)s * interval '1 s'
 WHERE name = %(name)s AND penalty > 0 AND blocked_until <= clock_timestamp()
 AND (coalesce(probe_until, '-infinity') < clock_timestamp() OR probe_node = %(node)s
-     OR NOT EXISTS (SELECT 1 FROM node WHERE id = probe_node AND NOT buried)) RETURNING 1;
+     OR NOT EXISTS (SELECT 1 FROM node WHERE id = probe_node AND NOT fenced)) RETURNING 1;
 
 -- A failure that another relay saw since counts for more.
 

@@ -1,5 +1,5 @@
 -- The statements about a message's way from its claim to its settlement, each under the name that the code uses. `%(name)s`
--- stands for a value. They run in a transaction that has locked the lane of `%(node)s`, so that the node is not buried.
+-- stands for a value. They run in a transaction that has locked the lane of `%(node)s`, so that the node is not fenced.
 --
 -- Rows are found by arrays of ids and by subqueries where a join would do, because a plan that was made while a table was
 -- empty may begin its join with that table and read it whole.
@@ -137,7 +137,7 @@ FOR UPDATE;
 -- result is one row: the message if the claim held, the earliest due time of its waiting recipients, the number of
 -- recipients that became final by result, and those with many attempts. The verdicts are a JSON object by recipient, in
 -- which one of a thousand is found as fast as one of two; a join would compare each with each. A recipient that may have
--- a copy from a buried node stays doubtful until an attempt got as far as its mark, which tells of it.
+-- a copy from a node that was taken over stays doubtful until an attempt got as far as its mark, which tells of it.
 
 -- name: settle
 WITH fenced AS MATERIALIZED (

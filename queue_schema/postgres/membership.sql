@@ -10,7 +10,7 @@ SELECT 1 FROM node WHERE id = 0 FOR UPDATE;
 SELECT value, EXISTS (SELECT FROM meta WHERE name = 'moving_away') FROM meta WHERE name = 'oldest_compatible';
 
 -- name: tags
-SELECT (SELECT tag FROM node ORDER BY id DESC LIMIT 1), array(SELECT tag FROM node WHERE NOT buried);
+SELECT (SELECT tag FROM node ORDER BY id DESC LIMIT 1), array(SELECT tag FROM node WHERE NOT fenced);
 
 -- name: add_node
 INSERT INTO node (name, program, schema_known, tag, alive_until)
@@ -24,19 +24,19 @@ INSERT INTO lane (node, n) SELECT %(node)s::bigint, generate_series(0, %(lanes)s
 SELECT n FROM lane WHERE node = %(node)s ORDER BY n FOR UPDATE;
 
 -- name: dead_nodes
-SELECT id FROM node WHERE NOT buried AND alive_until < clock_timestamp() ORDER BY id;
+SELECT id FROM node WHERE NOT fenced AND alive_until < clock_timestamp() ORDER BY id;
 
--- A relay whose own lease is over must not bury others: it may have been stopped since it decided to do so.
+-- A relay whose own lease is over must not take others over: it may have been stopped since it decided to do so.
 
 -- name: dead_node
 SELECT dead.name, extract(epoch FROM clock_timestamp() - dead.alive_until)::double precision
 FROM node AS dead, node AS mine
-WHERE dead.id = %(node)s AND NOT dead.buried AND dead.alive_until < clock_timestamp()
-AND mine.id = %(by)s AND NOT mine.buried AND mine.alive_until > clock_timestamp()
+WHERE dead.id = %(node)s AND NOT dead.fenced AND dead.alive_until < clock_timestamp()
+AND mine.id = %(by)s AND NOT mine.fenced AND mine.alive_until > clock_timestamp()
 FOR UPDATE OF dead;
 
 -- name: own_node
-SELECT name, 0.0::double precision FROM node WHERE id = %(node)s AND NOT buried FOR UPDATE;
+SELECT name, 0.0::double precision FROM node WHERE id = %(node)s AND NOT fenced FOR UPDATE;
 
 -- Marks of messages that the node no longer had are dropped: another claim has ended them or marked anew.
 
@@ -57,11 +57,11 @@ WITH mark AS (
 )
 SELECT count(*) FROM given;
 
--- name: bury_lanes
-UPDATE lane SET buried = true, sending = '{}' WHERE node = %(node)s;
+-- name: fence_lanes
+UPDATE lane SET fenced = true, sending = '{}' WHERE node = %(node)s;
 
--- name: bury_node
-UPDATE node SET buried = true, alive_until = clock_timestamp() WHERE id = %(node)s;
+-- name: fence_node
+UPDATE node SET fenced = true, alive_until = clock_timestamp() WHERE id = %(node)s;
 
 -- A sign of life need not be durable: the others judge it by the database at hand, and one that a failover lost is
 -- followed by the next.
@@ -69,27 +69,27 @@ UPDATE node SET buried = true, alive_until = clock_timestamp() WHERE id = %(node
 -- name: beat
 WITH mine AS (
     UPDATE node SET alive_until = clock_timestamp() + %(lease)s * interval '1 s'
-    WHERE id = %(node)s AND NOT buried RETURNING 1
+    WHERE id = %(node)s AND NOT fenced RETURNING 1
 )
 SELECT (SELECT count(*) FROM mine) = 1,
        coalesce(array_agg(id) FILTER (WHERE alive_until >= clock_timestamp() AND isfinite(alive_until)), '{}'),
        count(*) FILTER (WHERE alive_until < clock_timestamp()),
        extract(epoch FROM clock_timestamp())::double precision,
        set_config('synchronous_commit', 'off', true)
-FROM node WHERE NOT buried AND id <> %(node)s;
+FROM node WHERE NOT fenced AND id <> %(node)s;
 
 -- name: take_chore
 UPDATE chore SET next = clock_timestamp() + %(interval)s * interval '1 s'
 WHERE name = %(name)s AND next <= clock_timestamp() RETURNING 1;
 
--- A relay that finds itself buried may still add a message whose chunks it stored before, as a new node.
+-- A relay that finds itself fenced off may still add a message whose chunks it stored before, as a new node.
 
 -- name: sweep_chunks
 WITH stray AS (
     SELECT message_id, n FROM chunk
     WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.id = chunk.message_id)
     AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = chunk.node
-                    AND (NOT buried OR alive_until > clock_timestamp() - %(age)s * interval '1 s'))
+                    AND (NOT fenced OR alive_until > clock_timestamp() - %(age)s * interval '1 s'))
     LIMIT %(limit)s
 ), swept AS (
     DELETE FROM chunk USING stray WHERE chunk.message_id = stray.message_id AND chunk.n = stray.n RETURNING 1
@@ -101,7 +101,7 @@ SELECT count(*) FROM swept;
 -- name: fold_nodes
 WITH old AS (
     SELECT id FROM node
-    WHERE buried AND id <> 0 AND alive_until < clock_timestamp() - %(age)s * interval '1 s'
+    WHERE fenced AND id <> 0 AND alive_until < clock_timestamp() - %(age)s * interval '1 s'
     AND id < (SELECT max(id) FROM node)
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), lanes AS (

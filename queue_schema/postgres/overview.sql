@@ -1,13 +1,13 @@
 -- The relays that share the queue, and the mail of a time, for operators and their programs. Statements that read.
 
--- A relay whose lease is over stays in the list until another one buries it.
+-- A relay whose lease is over stays in the list until another one takes it over.
 
 -- name: nodes
 SELECT node.id, node.name, node.program, extract(epoch FROM node.started)::double precision,
        extract(epoch FROM clock_timestamp() - node.started)::double precision,
        extract(epoch FROM node.alive_until - clock_timestamp())::double precision,
        (SELECT count(*) FROM message WHERE message.node = node.id)
-FROM node WHERE NOT node.buried ORDER BY node.started, node.id;
+FROM node WHERE NOT node.fenced ORDER BY node.started, node.id;
 
 -- Recipients that failed, of messages in the history and of messages that wait for others.
 

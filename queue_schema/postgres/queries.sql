@@ -3,7 +3,7 @@
 
 -- name: enter
 UPDATE lane SET session = session + 1
-WHERE node = %(node)s AND n = %(lane)s AND NOT buried
+WHERE node = %(node)s AND n = %(lane)s AND NOT fenced
 RETURNING session;
 
 -- All that waits, in one statement: messages to add, messages whose recipients all became final at the first attempt, and
@@ -21,7 +21,7 @@ RETURNING session;
 -- name: batch
 WITH me AS (
     SELECT node FROM lane
-    WHERE node = %(node)s::bigint AND n = %(lane)s::int AND (session = %(session)s::bigint OR node = 0) AND NOT buried
+    WHERE node = %(node)s::bigint AND n = %(lane)s::int AND (session = %(session)s::bigint OR node = 0) AND NOT fenced
     FOR UPDATE
 ),
 added AS (
@@ -126,7 +126,7 @@ WHERE node = %(node)s AND n = %(lane)s;
 -- name: withdraw
 WITH me AS (
     SELECT node FROM lane
-    WHERE node = %(node)s AND n = %(lane)s AND session = %(session)s AND NOT buried
+    WHERE node = %(node)s AND n = %(lane)s AND session = %(session)s AND NOT fenced
     FOR UPDATE
 ),
 gone AS (

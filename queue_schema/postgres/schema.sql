@@ -31,10 +31,10 @@ CREATE TABLE node (
     tag integer NOT NULL CHECK (tag BETWEEN 0 AND 1023), -- the last bits of the queue ids that it makes
     started timestamptz NOT NULL DEFAULT clock_timestamp(),
     alive_until timestamptz NOT NULL,
-    buried boolean NOT NULL DEFAULT false
+    fenced boolean NOT NULL DEFAULT false
 );
 
-CREATE UNIQUE INDEX node_tag ON node (tag) WHERE NOT buried;
+CREATE UNIQUE INDEX node_tag ON node (tag) WHERE NOT fenced;
 
 -- One row for each connection of a node that writes, so that they do not wait for each other's commits. It is the fence
 -- of its node, its share of the ledger and its marks in one, and keeps its number when the connection is made anew.
@@ -42,7 +42,7 @@ CREATE TABLE lane (
     node bigint NOT NULL,
     n integer NOT NULL CHECK (n >= 0),
     session bigint NOT NULL DEFAULT 0,                   -- grows with each connection; only the newest may write
-    buried boolean NOT NULL DEFAULT false,
+    fenced boolean NOT NULL DEFAULT false,
     -- Counts of the recipients that were added by this lane, and of those that it made final, by result.
     accepted bigint NOT NULL DEFAULT 0,
     delivered bigint NOT NULL DEFAULT 0,
@@ -56,8 +56,8 @@ CREATE TABLE lane (
 ) WITH (fillfactor = 10, toast_tuple_target = 128);
 ALTER TABLE lane ALTER COLUMN sending SET STORAGE MAIN;
 
--- Node 0 stands for the operators. It is never buried.
-INSERT INTO node (id, name, program, schema_known, tag, alive_until, buried)
+-- Node 0 stands for the operators. It is never fenced off.
+INSERT INTO node (id, name, program, schema_known, tag, alive_until, fenced)
 VALUES (0, 'operators', '', 0, 0, 'infinity', true);
 INSERT INTO lane (node, n) VALUES (0, 0);
 
@@ -91,7 +91,7 @@ CREATE TABLE message (
     leased_since double precision,                       -- when the last claim began; NULL: none since the add
     due double precision NOT NULL,                       -- when it may be claimed next
     altered boolean NOT NULL DEFAULT false,              -- whether an order ended recipients and left others waiting
-    doubt text,                                          -- marks that a buried node had of it, as in `lane.sending`
+    doubt text,                                          -- marks that a fenced node had of it, as in `lane.sending`
     CHECK ((sender_local IS NULL) = (sender_domain IS NULL)),
     CHECK (node IS NULL OR token > 0)
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
@@ -210,4 +210,4 @@ CREATE TABLE chore (
     name text PRIMARY KEY,
     next timestamptz NOT NULL DEFAULT '-infinity'
 );
-INSERT INTO chore (name) VALUES ('audit'), ('forget'), ('bury'), ('sweep'), ('contract');
+INSERT INTO chore (name) VALUES ('audit'), ('forget'), ('takeover'), ('sweep'), ('contract');

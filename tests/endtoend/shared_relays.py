@@ -10,7 +10,7 @@ import psycopg
 from harness.daemon import Daemon
 from harness.sink import Sink
 from harness.waiting import PATIENCE, until
-from mta.queue.postgres.membership.burial import bury_own
+from mta.queue.postgres.membership.takeover import give_up
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import read_server
 from tests.endtoend.mails import mail
@@ -55,11 +55,11 @@ class SharedRelays:
         relay.kill()
         shutil.rmtree(relay.queue_dir)
 
-    def bury(self, name: str) -> None:
+    def take_over(self, name: str) -> None:
         """Take the mail of a relay that runs, as if it had stood still."""
         session = DatabaseSession(read_server(self.url).connection_parameters(), changes=False)
         ((node,),) = session.rows("SELECT max(id) FROM node WHERE name = %(name)s", {"name": name})
-        bury_own(session, node)
+        give_up(session, node)
         session.close()
 
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -18,7 +18,7 @@ def started(relays: SharedRelays, number: int) -> None:
     """Start relays, and wait until each has its share of the connections."""
     ready = (
         "SELECT count(*), coalesce(max(started) + %s * interval '1 s' < clock_timestamp(), false) FROM node"
-        " WHERE NOT buried"
+        " WHERE NOT fenced"
     )
     until(lambda: relays.rows(ready, KNOWN) == [(number, True)], what=f"{number} relays that know each other")
 

@@ -68,7 +68,7 @@ def test_the_chunks_of_a_message_whose_relay_is_killed_before_its_250_are_swept(
     try:
         sweep(session)
         assert count(database, "chunk") > 3 * MIB
-        session.rows("UPDATE node SET buried = true, alive_until = clock_timestamp() - interval '1 h' WHERE id > 0")
+        session.rows("UPDATE node SET fenced = true, alive_until = clock_timestamp() - interval '1 h' WHERE id > 0")
         sweep(session)
     finally:
         session.close()

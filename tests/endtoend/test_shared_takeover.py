@@ -49,7 +49,7 @@ def test_q2_a_machine_that_is_lost_costs_no_mail(url: str, world: World):
     assert set(found) == {*arriving, *waiting}
     assert found.total() - len(found) <= possible_duplicates(second)
     relays.assert_ledger_adds_up(1000)
-    assert relays.rows("SELECT count(*) FROM node WHERE buried AND name = 'mx1'") == [(1,)]
+    assert relays.rows("SELECT count(*) FROM node WHERE fenced AND name = 'mx1'") == [(1,)]
 
 
 def test_a_relay_whose_mail_was_taken_over_drops_all_that_it_has_not_begun(url: str, world: World):
@@ -63,7 +63,7 @@ def test_a_relay_whose_mail_was_taken_over_drops_all_that_it_has_not_begun(url: 
     sink.rules.append(Rule(".", "250 2.0.0 Ok", hold=hold))
     submit(first, mails)
     relays.wait_for_claims("mx1", len(mails))
-    relays.bury("mx1")
+    relays.take_over("mx1")
     until(lambda: len(relays.rows("SELECT 1 FROM node WHERE name = 'mx1'")) == 2, what="a new node")
     on_their_way = sink.waiting
     hold.set()

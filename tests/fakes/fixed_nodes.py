@@ -14,8 +14,8 @@ class FixedNodes:
         #: How often the other relays were woken.
         self.wakes = 0
 
-    def next_node(self, buried: int) -> "Deferred[None]":
-        return fail(QueueError(f"node {buried} was buried"))
+    def next_node(self, fenced: int) -> "Deferred[None]":
+        return fail(QueueError(f"node {fenced} is fenced off"))
 
     def wake_peers(self) -> None:
         self.wakes += 1

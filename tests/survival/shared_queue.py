@@ -14,8 +14,8 @@ from harness.daemon import Daemon
 from harness.databases import Databases
 from harness.waiting import until
 from mta.queue.postgres.errors import LockTimeout
-from mta.queue.postgres.membership.burial import bury, bury_own
 from mta.queue.postgres.membership.node import join
+from mta.queue.postgres.membership.takeover import give_up, take_over
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import read_server
 from tests.endtoend.next_release import CONTRACTED
@@ -113,22 +113,22 @@ class SharedQueue:
         ((id,),) = self.server.execute(query, database=self.database)
         return id
 
-    def bury(self, name: str) -> None:
+    def take_over(self, name: str) -> None:
         """Take the newest relay of this name for dead at once, as another one would after half a minute."""
         dead = self._newest(name)
         end_lives(self.server, self.database, dead)
         session = DatabaseSession(read_server(self.server.url(self.database)).connection_parameters())
-        undertaker = join(session, "undertaker", "1.0", CONTRACTED, 1)
+        peer = join(session, "peer", "1.0", CONTRACTED, 1)
 
-        def buried() -> bool:
+        def fenced() -> bool:
             try:
-                bury(session, dead, by=undertaker.id)
+                take_over(session, dead, by=peer.id)
             except LockTimeout:
                 return False
             return True
 
-        until(buried, what=f"the burial of {name}")
-        bury_own(session, undertaker.id)
+        until(fenced, what=f"the takeover of {name}")
+        give_up(session, peer.id)
         session.close()
 
     def named_duplicates(self) -> Counter[str]:

@@ -48,13 +48,13 @@ class Day:
 
     def kill(self, name, relay):
         relay.kill()
-        self.queue.bury(name)
+        self.queue.take_over(name)
         self.go_on()
         relay.start()
 
     def freeze(self, name, relay):
         self.queue.freeze(relay)
-        self.queue.bury(name)
+        self.queue.take_over(name)
         self.go_on()
         self.queue.thaw(relay)
         relay.wait_for_events("trouble")

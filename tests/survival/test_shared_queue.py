@@ -51,7 +51,7 @@ def test_no_accepted_message_is_lost_though_relays_are_killed_again_and_again(wo
             load.over.wait(moments.uniform(0, 0.5))
             victim = relays[cycle % 2]
             victim.kill()
-            queue.bury(names[cycle % 2])
+            queue.take_over(names[cycle % 2])
             victim.start()
         counts = assert_nothing_is_lost(queue, load)
         with capsys.disabled():
@@ -77,7 +77,7 @@ def test_a_frozen_relay_sends_and_settles_nothing_that_a_peer_took_over(world, h
         sink.rules.clear()
         peer = queue.relay("peer")
         if not FULL:
-            queue.bury("frozen")
+            queue.take_over("frozen")
         queue.wait_for_messages(0)
         until(lambda: time.monotonic() > stale, what="marks that are stale")
         go_on.set()
@@ -106,7 +106,7 @@ def test_a_relay_that_is_cut_off_from_the_database_sends_no_unmarked_copy(world)
         sink.rules.clear()
         go_on.set()
         peer = queue.relay("peer")
-        queue.bury("cut-off")
+        queue.take_over("cut-off")
         queue.wait_for_messages(0)
         assert senders(sink) == Counter(range(number))
         assert marked == 0

@@ -59,4 +59,4 @@ class OpenedQueue:
     #: Sets the callable that is told when the queue takes no mail, and when it does again.
     when_away: Callable[[Callable[[bool], object]], object] = _ignore
     #: Sets the callable that has the delivery drop all claims, because other relays have them.
-    when_buried: Callable[[Callable[[], object]], object] = _ignore
+    when_fenced: Callable[[Callable[[], object]], object] = _ignore

@@ -94,11 +94,11 @@ class RelaysService(Service):
         """Set the callable that is told when the database gives no answer, and when it does again."""
         self._tell_away = tell
 
-    def when_buried(self, drop: Callable[[], object]) -> None:
+    def when_fenced(self, drop: Callable[[], object]) -> None:
         """Set the callable that has the delivery drop all claims, because other relays have them."""
         self._drop = drop
 
-    def buried(self) -> None:
+    def fenced(self) -> None:
         """Forget all claims, because other relays have them."""
         self._queue.lose_claims()
         self._drop()
@@ -140,7 +140,7 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
         return time.time() + membership.offset
 
     listeners = MembershipListeners(
-        buried=lambda: service.buried(),  # noqa: PLW0108  the service is made of the membership
+        fenced=lambda: service.fenced(),  # noqa: PLW0108  the service is made of the membership
         woken=lambda long_due: service.woken(long_due),  # noqa: PLW0108
         notice=event_log.notice,
         trouble=event_log.trouble,
@@ -179,7 +179,7 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
         has_turn=membership.has_turn,
         when_due=service.when_due,
         when_away=service.when_away,
-        when_buried=service.when_buried,
+        when_fenced=service.when_fenced,
     )
 
 

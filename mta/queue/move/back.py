@@ -35,8 +35,8 @@ INSERT INTO meta (name, value) VALUES ('moving_away', %(name)s) ON CONFLICT (nam
 _MOVES = "SELECT value FROM meta WHERE name = 'moving_away'"
 # No relay can join while this row is locked.
 _LOCK_STARTS = "SELECT FROM node WHERE id = 0 FOR UPDATE"
-_LIVING = "SELECT name FROM node WHERE NOT buried AND alive_until >= clock_timestamp() LIMIT 1"
-_MARKS = "SELECT lane.sending FROM lane JOIN node ON node.id = lane.node WHERE NOT node.buried AND lane.sending <> '{}'"
+_LIVING = "SELECT name FROM node WHERE NOT fenced AND alive_until >= clock_timestamp() LIMIT 1"
+_MARKS = "SELECT lane.sending FROM lane JOIN node ON node.id = lane.node WHERE NOT node.fenced AND lane.sending <> '{}'"
 _DOUBTS = "SELECT doubt FROM message WHERE doubt IS NOT NULL"
 _TOTALS = """
 SELECT sum(accepted)::bigint, sum(delivered)::bigint, sum(failed)::bigint, sum(removed)::bigint FROM lane

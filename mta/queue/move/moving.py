@@ -25,8 +25,9 @@ class MovedMail:
     resumed: bool
 
     def __str__(self) -> str:
-        moved, more = ("finished the move", " more") if self.resumed else ("moved the queue", "")
-        return f"{moved}: {self.waiting}{more} messages waiting, {self.finished}{more} in the history"
+        moved = "finished the move of messages" if self.resumed else "moved the queue's messages"
+        more = " more" if self.resumed else ""
+        return f"{moved}: {self.waiting}{more} waiting, {self.finished}{more} in the history"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _CHUNK = 256 * 1024
 _MESSAGE = f"{COMMON}, chunks, held, held_since, node, token, leased_since, due, doubt"
 _HISTORY = f"{COMMON}, token, finished, failed, recipients, node"
 _MOVED = "SELECT node, finished IS NOT NULL FROM moved WHERE source = %(source)s"
-# A lease without end: while the move is interrupted, no relay buries its node.
+# A lease without end: while the move is interrupted, no relay takes its node over.
 _KEEP = "UPDATE node SET alive_until = 'infinity' WHERE id = %(node)s"
 _BEGIN = "INSERT INTO moved (source, node) VALUES (%(source)s, %(node)s)"
 _PLACE = "INSERT INTO meta (name, value) VALUES (%(place)s, 0)"
@@ -35,8 +35,8 @@ _RELEASE = "UPDATE message SET node = NULL, due = due - %(later)s WHERE node = %
 _FINISH = (
     "UPDATE moved SET finished = clock_timestamp() WHERE source = %(source)s",
     "DELETE FROM meta WHERE name = %(place)s",
-    "UPDATE lane SET buried = true WHERE node = %(node)s",
-    "UPDATE node SET buried = true, alive_until = clock_timestamp() WHERE id = %(node)s",
+    "UPDATE lane SET fenced = true WHERE node = %(node)s",
+    "UPDATE node SET fenced = true, alive_until = clock_timestamp() WHERE id = %(node)s",
 )
 _CONFIRM = "UPDATE moved SET finished = finished WHERE source = %(source)s AND finished IS NOT NULL"
 

@@ -25,7 +25,7 @@ class LockTimeout(Conflict):
 
 
 class Fenced(QueueError):
-    """The other relays have buried this node, so that it cannot change the queue any more. Nothing was done."""
+    """The other relays have fenced this node off, so that it cannot change the queue any more. Nothing was done."""
 
 
 _NO_ROOM = (errors.DiskFull, errors.OutOfMemory, errors.InsufficientResources)

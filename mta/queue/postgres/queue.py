@@ -60,8 +60,8 @@ class Nodes(Protocol):
     def node(self) -> Node:
         """The present one."""
 
-    def next_node(self, buried: int, /) -> "Deferred[None]":
-        """Fire once the relay works as another node than `buried`. Fails with QueueError if it leaves before."""
+    def next_node(self, fenced: int, /) -> "Deferred[None]":
+        """Fire once the relay works as another node than `fenced`. Fails with QueueError if it leaves before."""
 
     def wake_peers(self) -> None:
         """Tell the other relays that mail is due. Never fails."""
@@ -278,7 +278,7 @@ class PostgresQueue(OperatorsQueue):
             self._start.look_from_the_beginning()
 
     def lose_claims(self) -> None:
-        """Forget all claims and marks, because the node of this relay was buried and the others have its mail."""
+        """Forget all claims and marks, because the node of this relay was fenced off and the others have its mail."""
         self._in_work.clear()
         for lanes in (self._lanes, self._claiming):
             lanes.forget_marks()

@@ -41,8 +41,8 @@ class Merged:
     def __str__(self) -> str:
         merged, more = ("finished merging", " more") if self.resumed else ("merged", "")
         return (
-            f"{merged} the queue of worker {self.worker}, which no longer runs: "
-            f"{self.waiting}{more} messages waiting, {self.finished}{more} in the history"
+            f"{merged} the messages of worker {self.worker}, which no longer runs: "
+            f"{self.waiting}{more} waiting, {self.finished}{more} in the history"
         )
 
 

@@ -1,7 +1,7 @@
 /* A queue on PostgreSQL that several relays share: one message, two relays, a primary server and a synchronous standby.
  *
  * README.md tells the meaning of each assertion and of each guard. `-DNO_...` takes one guard out. CUTS, FAILOVERS,
- * WARNINGS, BURIALS, REFUSALS and REMOVALS are the numbers of faults and events that the checker may put at any moment.
+ * WARNINGS, TAKEOVERS, REFUSALS and REMOVALS are the numbers of faults and events that the checker may put at any moment.
  */
 
 #ifndef CUTS
@@ -13,8 +13,8 @@
 #ifndef WARNINGS
 #define WARNINGS 0
 #endif
-#ifndef BURIALS
-#define BURIALS 0
+#ifndef TAKEOVERS
+#define TAKEOVERS 0
 #endif
 #ifndef REFUSALS
 #define REFUSALS 0
@@ -26,9 +26,9 @@
 #define NOBODY 7
 
 mtype = { nothing, add, claim, mark, done, later, withdraw };
-mtype = { none, ok, lost, fenced, failed, unknown };
+mtype = { none, ok, lost, fenced_off, failed, unknown };
 
-/* The rows about the message, its history, the lanes and the nodes. Relay 0 is node 0, and node 2 after a burial; relay
+/* The rows about the message, its history, the lanes and the nodes. Relay 0 is node 0, and node 2 after a takeover; relay
  * 1 is node 1, then node 3.
  */
 typedef Database {
@@ -41,7 +41,7 @@ typedef Database {
     unsigned ended_by : 3;      /* history.node */
     unsigned ended_token : 4;   /* history.token */
     bit marked[4];              /* lane.sending */
-    bit buried[4];              /* lane.buried */
+    bit fenced[4];              /* lane.fenced */
     unsigned accepted : 2;      /* the sums of the lanes */
     unsigned delivered : 2;
     unsigned removed : 2
@@ -72,7 +72,7 @@ Statement at[2];
 Statement orphan;
 bit orphan_of;
 
-byte cuts = CUTS, failovers = FAILOVERS, warnings = WARNINGS, burials = BURIALS, refusals = REFUSALS,
+byte cuts = CUTS, failovers = FAILOVERS, warnings = WARNINGS, takeovers = TAKEOVERS, refusals = REFUSALS,
     removals = REMOVALS;
 
 /* The memory of the relays. */
@@ -102,8 +102,8 @@ inline copy(to, from) {
     to.ended_token = from.ended_token; to.removed = from.removed;
     to.marked[0] = from.marked[0]; to.marked[1] = from.marked[1];
     to.marked[2] = from.marked[2]; to.marked[3] = from.marked[3];
-    to.buried[0] = from.buried[0]; to.buried[1] = from.buried[1];
-    to.buried[2] = from.buried[2]; to.buried[3] = from.buried[3];
+    to.fenced[0] = from.fenced[0]; to.fenced[1] = from.fenced[1];
+    to.fenced[2] = from.fenced[2]; to.fenced[3] = from.fenced[3];
     to.accepted = from.accepted; to.delivered = from.delivered
 }
 
@@ -120,13 +120,13 @@ inline check() {
     assert(!acknowledged || primary.waiting || primary.finished);                           /* P1 */
     assert(primary.delivered <= 1);                                                         /* P2 */
     assert(primary.accepted == primary.waiting + primary.delivered + primary.removed);      /* P3 */
-    assert(!primary.waiting || primary.node == NOBODY || !primary.buried[primary.node])     /* P4 */
+    assert(!primary.waiting || primary.node == NOBODY || !primary.fenced[primary.node])     /* P4 */
 }
 
 #ifdef NO_FENCE
 #define ALIVE(s) true
 #else
-#define ALIVE(s) (!primary.buried[s.node])
+#define ALIVE(s) (!primary.fenced[s.node])
 #endif
 
 #ifdef NO_NODE
@@ -204,7 +204,7 @@ inline execute(s) {
     s.outcome = ok;
     s.sent = 0;
     if
-    :: !ALIVE(s) -> s.outcome = fenced; wrote = 0
+    :: !ALIVE(s) -> s.outcome = fenced_off; wrote = 0
     :: else ->
         if
         :: s.operation == add ->
@@ -323,9 +323,9 @@ inline cut(relay) {
     cut_off(relay)
 }
 
-/* Buries a node, in one transaction of another node. */
-inline bury(dead) {
-    burials--;
+/* Takes over a node, in one transaction of another node. */
+inline fence(dead) {
+    takeovers--;
     if
     :: primary.waiting && primary.node == dead ->
         primary.node = NOBODY;
@@ -338,14 +338,14 @@ inline bury(dead) {
     :: else -> skip
     fi;
     primary.marked[dead] = 0;
-    primary.buried[dead] = 1;
+    primary.fenced[dead] = 1;
     check()
 }
-/* A node can be buried while another one lives, also after its relay went on as a new one, because a failover may undo a
- * burial. The new nodes are not buried: the model has no further ones.
+/* A node can be taken over while another one lives, also after its relay went on as a new one, because a failover may undo
+ * a takeover. The new nodes are not taken over: the model has no further ones.
  */
-#define MORTAL(dead) (burials > 0 && !primary.buried[dead] && \
-    ((node0 != dead && !primary.buried[node0]) || (node1 != dead && !primary.buried[node1])))
+#define MORTAL(dead) (takeovers > 0 && !primary.fenced[dead] && \
+    ((node0 != dead && !primary.fenced[node0]) || (node1 != dead && !primary.fenced[node1])))
 
 active proctype server() {
     do
@@ -374,7 +374,7 @@ active proctype server() {
             standby.waiting = 0; standby.node = 0; standby.token = 0; standby.doubt = 0; standby.verdict = 0;
             standby.finished = 0; standby.ended_by = 0; standby.ended_token = 0; standby.removed = 0;
             standby.marked[0] = 0; standby.marked[1] = 0; standby.marked[2] = 0; standby.marked[3] = 0;
-            standby.buried[0] = 0; standby.buried[1] = 0; standby.buried[2] = 0; standby.buried[3] = 0;
+            standby.fenced[0] = 0; standby.fenced[1] = 0; standby.fenced[2] = 0; standby.fenced[3] = 0;
             standby.accepted = 0; standby.delivered = 0;
             check() }
 #endif
@@ -383,13 +383,13 @@ active proctype server() {
     :: d_step { warnings > 0 && at[0].waits -> warnings--; at[0].warning = 1; acknowledge(0) }
     :: d_step { warnings > 0 && at[1].waits -> warnings--; at[1].warning = 1; acknowledge(1) }
 #endif
-#if BURIALS > 0
-    :: d_step { MORTAL(0) -> bury(0) }
-    :: d_step { MORTAL(1) -> bury(1) }
+#if TAKEOVERS > 0
+    :: d_step { MORTAL(0) -> fence(0) }
+    :: d_step { MORTAL(1) -> fence(1) }
 #endif
     /* A batch with other mail writes the marks that the relay then knows. */
-    :: d_step { primary.marked[node0] && !sending[0] && !primary.buried[node0] -> primary.marked[node0] = 0 }
-    :: d_step { primary.marked[node1] && !sending[1] && !primary.buried[node1] -> primary.marked[node1] = 0 }
+    :: d_step { primary.marked[node0] && !sending[0] && !primary.fenced[node0] -> primary.marked[node0] = 0 }
+    :: d_step { primary.marked[node1] && !sending[1] && !primary.fenced[node1] -> primary.marked[node1] = 0 }
 #if REMOVALS > 0
     /* An operator removes the message. */
     :: d_step { removals > 0 && primary.waiting ->
@@ -463,7 +463,7 @@ inline insist(what, other) {
     again = 0
 }
 
-/* Goes on as a new node, because the present one is buried. */
+/* Goes on as a new node, because the present one is fenced off. */
 inline begin_anew() {
     if
     :: me == 0 && node0 == 0 -> node0 = 2
@@ -478,11 +478,11 @@ inline deliver() {
     do
     :: token == 0 && copies < 2 && !gone ->
         /* P5 */
-        assert(!primary.waiting || primary.node != NODE(me) || primary.buried[NODE(me)] || broken[me]);
+        assert(!primary.waiting || primary.node != NODE(me) || primary.fenced[NODE(me)] || broken[me]);
         answer = 0;
         ask(claim, 0, 0);
         if
-        :: answer == fenced -> begin_anew()
+        :: answer == fenced_off -> begin_anew()
         :: else -> skip
         fi;
         answer = 0
@@ -500,7 +500,7 @@ inline deliver() {
                 copies++;
                 assert(copies < 2 || told);                                         /* P6 */
                 assert(!forbidden);                                                 /* P7 */
-                assert(!gone && (!refused || primary.buried[0]))                    /* P8 */
+                assert(!gone && (!refused || primary.fenced[0]))                    /* P8 */
             :: refusals > 0 -> refusals--; verdict = later
             fi;
             if
@@ -519,7 +519,7 @@ inline deliver() {
         fi;
         sending[me] = 0; granted[me] = 0; token = 0;
         if
-        :: answer == fenced -> begin_anew()
+        :: answer == fenced_off -> begin_anew()
         :: else -> skip
         fi;
         answer = 0
@@ -539,7 +539,7 @@ active proctype accepting() {
         :: ask(add, again, 0); again = 1;
             if
             :: answer == ok -> acknowledged = 1; break
-            :: answer == fenced -> begin_anew(); token = 1
+            :: answer == fenced_off -> begin_anew(); token = 1
             :: answer == unknown -> skip
             :: answer == unknown -> refused = 1; break
             /* The id was there: the client hears a failure, and sends again. */
@@ -551,7 +551,7 @@ active proctype accepting() {
             insist(withdraw, 0);
             if
             :: answer == ok -> gone = 1
-            :: answer == fenced -> begin_anew()
+            :: answer == fenced_off -> begin_anew()
             :: else -> skip
             fi;
             token = 0

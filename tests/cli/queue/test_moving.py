@@ -15,7 +15,7 @@ def test_the_queue_is_in_the_database_then(tmp_path: Path, database_url: str) ->
     ids = fill(tmp_path)
     moved = run(tmp_path, "queue", "move", "--to", database_url)
     assert moved.exit_code == 0
-    assert moved.stdout == "moved the queue: 2 messages waiting, 1 in the history\n"
+    assert moved.stdout == "moved the queue's messages: 2 waiting, 1 in the history\n"
     shared = CliRunner().invoke(main, ["queue", "list"], env={"QUEUE_DIR": str(tmp_path), "QUEUE_URL": database_url})
     assert ids[0] in shared.stdout
     assert ids[1] in shared.stdout

@@ -28,7 +28,7 @@ def test_there_and_back_changes_nothing(moving: Moving) -> None:
     before = moving.left()
     bodies = moving.bodies(moving.opened())
     moving.move()
-    assert back(moving) == "moved the queue: 20 messages waiting, 8 in the history"
+    assert back(moving) == "moved the queue's messages: 20 waiting, 8 in the history"
     assert moving.left() == before
     assert moving.bodies(moving.opened()) == bodies
     entries, summary = moving.moved()

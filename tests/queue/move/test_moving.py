@@ -116,7 +116,7 @@ def test_a_move_that_was_cut_goes_on(moving: Moving, cut_at: tuple[str, int]) ->
     before = moving.left()
     with pytest.raises(Cut):
         moving.move(cut_at)
-    assert str(moving.move()).startswith("finished the move: ")
+    assert str(moving.move()).startswith("finished the move of messages: ")
     assert moving.moved() == before
     assert moving.left()[0] == []
 
@@ -125,7 +125,7 @@ def test_the_queues_of_other_workers_are_moved_too(moving: Moving) -> None:
     fill(worker_home(moving.directory, 2), ALL)
     moved = moving.move()
     assert (moved.waiting, moved.finished) == (2 * WAITING, 2 * FINISHED)
-    assert moving.lines[0].startswith("merged the queue of worker 2")
+    assert moving.lines[0].startswith("merged the messages of worker 2")
 
 
 def test_the_same_files_twice_are_refused(moving: Moving, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class NodeThread:
             wall_clock=time.time,
             run=self._threads[0],
             listeners=MembershipListeners(
-                buried=self._buried,
+                fenced=self._fenced,
                 woken=self._woken,
                 notice=self.notices.append,
                 trouble=self.troubles.append,
@@ -96,7 +96,7 @@ class NodeThread:
         self._look.start(1.0, now=False)
         self.membership.start()
 
-    def _buried(self) -> None:
+    def _fenced(self) -> None:
         self.postgres.lose_claims()
 
     def _woken(self, long_due: bool) -> None:

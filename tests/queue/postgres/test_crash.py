@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from harness.cutting_proxy import CuttingProxy, Moment
 from mta.queue.ids import to_number
 from mta.queue.interface import Action, Claim, NewMail, QueueError, QueueId, Settlement, Verdict
-from mta.queue.postgres.membership.burial import bury
+from mta.queue.postgres.membership.takeover import take_over
 from mta.queue.postgres.queue import PostgresQueue
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import read_server
@@ -100,7 +100,7 @@ class Scene:
     def rows(self) -> str:
         """Describe the rows of M and R."""
         query = "SELECT id, node IS NOT NULL FROM smtprelay.message"
-        sending = "SELECT sending FROM smtprelay.lane WHERE NOT buried"
+        sending = "SELECT sending FROM smtprelay.lane WHERE NOT fenced"
         marks = {number for (text,) in self.ask(sending) for number in read_marks(text)}
         # A mark is removed with a later batch, and counts as long as its relay has the message.
         claimed = {True: "claimed marked", False: "claimed"}
@@ -117,12 +117,12 @@ class Scene:
         return self.server.execute(query, database=self.database)
 
     def take_over(self) -> dict[QueueId, bool]:
-        """Bury the relay, and claim; return the messages and whether a copy may have been sent."""
+        """Take the relay over, and claim; return the messages and whether a copy may have been sent."""
         end_lives(self.server, self.database, self.relay._node())
         session = DatabaseSession(read_server(self.server.url(self.database)).connection_parameters())
-        bury(session, self.relay._node(), by=self.peer._node())
+        take_over(session, self.relay._node(), by=self.peer._node())
         session.close()
-        # Buried nodes' messages are due by the clock of the database.
+        # The messages of fenced nodes are due by the clock of the database.
         claims = now(self.peer.claim(time.time() + 1, 10, LEASE))
         return {claim.id: bool(now(self.peer.note_in_flight(claim.id, [0]))) for claim in claims}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mta.queue.interface import Settlement, Verdict
-from mta.queue.postgres.membership.burial import bury
+from mta.queue.postgres.membership.takeover import take_over
 from mta.queue.postgres.queue import PostgresQueue
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.postgres.url import read_server
@@ -28,7 +28,7 @@ def peer(database_url: str, tmp_path: Path) -> PostgresQueue:
     now(dead.note_in_flight(claim.id, [0]))
     session = DatabaseSession(read_server(database_url).connection_parameters())
     end_lives(shared_cluster(), read_server(database_url).database, dead._node())
-    bury(session, dead._node(), by=peer._node())
+    take_over(session, dead._node(), by=peer._node())
     session.close()
     now(dead.close())
     return peer

@@ -94,7 +94,7 @@ class LargeBodyTests(LargeBodyCase):
         self.assertTrue(self.settled(self.one, newer, Verdict(0, TOOK)))
         self.assertEqual(self.files(self.one), [])
 
-    def test_the_file_of_a_claim_of_a_buried_node_goes_when_its_delivery_ends(self):
+    def test_the_file_of_a_claim_of_a_fenced_node_goes_when_its_delivery_ends(self):
         self.now(self.one.add(self.written(self.one), NOW))
         claim = self.claimed(self.one)
         self.one.lose_claims()

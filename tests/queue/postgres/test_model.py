@@ -10,7 +10,7 @@ from tests.length import choose
 
 MODEL = Path(__file__).parents[3] / "queue_schema" / "postgres" / "model"
 #: The events that a run may have, in the order of the numbers below.
-EVENTS = ("CUTS", "FAILOVERS", "WARNINGS", "BURIALS", "REFUSALS", "REMOVALS")
+EVENTS = ("CUTS", "FAILOVERS", "WARNINGS", "TAKEOVERS", "REFUSALS", "REMOVALS")
 #: The numbers of events of the runs that must find nothing.
 EXHAUSTIVE = choose([(1, 1, 0, 1, 0, 0)], [(1, 1, 1, 1, 1, 1), (2, 1, 1, 1, 0, 0), (1, 1, 0, 2, 1, 0)])
 #: For each guard: the numbers of events that show what it protects from, and the promise that breaks without it.
@@ -42,7 +42,7 @@ PROMISES = {
     "P1": "acknowledged",
     "P2": "delivered<=1",
     "P3": "primary.accepted==",
-    "P4": "buried[primary.node]",
+    "P4": "fenced[primary.node]",
     "P5": "broken[me]",
     "P6": "copies<2",
     "P7": "forbidden",

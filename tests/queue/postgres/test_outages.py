@@ -10,7 +10,7 @@ from harness.waiting import until
 from mta.queue.ids import to_number
 from mta.queue.interface import QueueError
 from mta.queue.postgres.lanes.gathering import PATIENCE
-from mta.queue.postgres.membership.burial import bury
+from mta.queue.postgres.membership.takeover import take_over
 from tests.queue.messages import LEASE, mail
 from tests.queue.postgres.cluster import shared_cluster
 from tests.queue.postgres.nodes import NodeThread, create_schema, running_node
@@ -81,18 +81,18 @@ def test_a_client_that_was_kept_too_long_hears_451_and_its_message_is_withdrawn(
 
 def test_a_message_that_is_a_peers_by_now_is_accepted(node: NodeThread, proxy: CuttingProxy, database: str):
     go_away(proxy, Moment.ANSWERED)
-    buried = node.id
+    fenced = node.id
     id, done = node.begin_add()
     until(lambda: rows(database).waiting)
     with running_node(shared_cluster().url(database), "peer") as peer:
-        end_lives(shared_cluster(), database, buried)
+        end_lives(shared_cluster(), database, fenced)
         session = peer._new_session()
-        assert bury(session, buried, by=peer.id).messages == 1
+        assert take_over(session, fenced, by=peer.id).messages == 1
         session.close()
         come_back(proxy)
         # Accepted, but the claim is not this node's.
         assert node.wait(done) is None
-        assert node.id != buried
+        assert node.id != fenced
         (claim,) = peer.queue.claim(peer.now(), 10, LEASE)
         assert claim.id == id
         assert rows(database).waiting == Counter([to_number(id)])

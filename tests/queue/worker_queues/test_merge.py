@@ -70,7 +70,7 @@ def test_the_queues_of_surplus_workers_are_merged(spool):
 def test_a_merged_queue_is_told_in_a_line(spool):
     (merged,) = merge(spool, 2, THEN)
     assert merged == Merged(3, waiting=10, finished=4)
-    assert str(merged) == "merged the queue of worker 3, which no longer runs: 10 messages waiting, 4 in the history"
+    assert str(merged) == "merged the messages of worker 3, which no longer runs: 10 waiting, 4 in the history"
 
 
 def test_only_workers_above_the_number_are_merged(spool):
@@ -367,9 +367,7 @@ def test_a_queue_that_is_merged_in_part_is_not_opened(spool):
     with pytest.raises(QueueError, match="worker 3 is merged only in part"):
         open_queue(spool, run=run_inline, now=THEN)
     (merged,) = merge(spool, 9, THEN)
-    assert str(merged).startswith(
-        "finished merging the queue of worker 3, which no longer runs: 10 more messages waiting"
-    )
+    assert str(merged).startswith("finished merging the messages of worker 3, which no longer runs: 10 more waiting")
     open_queue(spool, run=run_inline, now=THEN).close()
 
 

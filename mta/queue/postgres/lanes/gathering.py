@@ -48,10 +48,10 @@ class Lanes:
         seconds: Callable[[], float],
         call_later: CallLater | None = None,
     ) -> None:
-        """`node` returns the present node, and `rejoin` waits for the next one after a buried one.
+        """`node` returns the present node, and `rejoin` waits for the next one after one that was fenced off.
 
         `seconds` is a clock for deadlines. Without `call_later` an offer whose outcome is unknown fails at once, and
-        without `rejoin` an offer in the name of a buried node.
+        without `rejoin` an offer in the name of a node that is fenced off.
         """
         self.lanes = lanes
         self._idle = list(reversed(lanes))

@@ -19,7 +19,7 @@ from mta.queue.sql.values import Row, read_claim
 #: Octets of bodies in chunks at which a claim ends: they are fetched before the claim is handed out.
 LARGE_CLAIM_BYTES = 64 * 1024 * 1024
 
-#: A claim, and the recipients of which a buried node may have sent a copy.
+#: A claim, and the recipients of which a node that was taken over may have sent a copy.
 DoubtfulClaim = tuple[Claim, frozenset[int]]
 #: Returns the body of a message in chunks, by id and size.
 LargeBody = Callable[[QueueId, int], Body]

@@ -10,8 +10,8 @@ from mta.queue.postgres.session import DatabaseSession
 
 #: Seconds for which a transaction may run; a longer one keeps the rows of delivered mail on the disk.
 MAX_TRANSACTION = 600.0
-#: Seconds after its burial for which a node may still have stored chunks for a message that it adds as a new node, and
-#: seconds for which its row is kept for an operator.
+#: Seconds after its takeover for which a node may still have stored chunks for a message that it adds as a new node,
+#: and seconds for which its row is kept for an operator.
 _CHUNKS_AGE = 600.0
 _NODE_AGE = 86400.0
 # Seconds for which a destination is remembered that nobody has tried again.
@@ -30,7 +30,7 @@ def take_chore(session: DatabaseSession, name: str, interval: float) -> bool:
 
 
 def sweep(session: DatabaseSession) -> None:
-    """Remove old rows: chunks of no message and no living node, destinations, and nodes that were buried. Blocks.
+    """Remove old rows: chunks of no message and no living node, destinations, and nodes that were fenced off. Blocks.
 
     The counts of their lanes go to the operators' lane, so that the tables do not grow with each start of a relay and
     the ledger adds up. Raises QueueError.

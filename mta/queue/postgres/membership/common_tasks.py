@@ -1,4 +1,4 @@
-"""The chores of this relay: it buries dead nodes, sweeps, and does other common tasks when it has their turn."""
+"""The chores of this relay: it takes dead nodes over, sweeps, and does other common tasks when it has their turn."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mta.queue.interface import QueueError
-from mta.queue.postgres.membership.burial import Burial, bury, dead_nodes
 from mta.queue.postgres.membership.chores import longest_transaction, sweep, take_chore
+from mta.queue.postgres.membership.takeover import Takeover, dead_nodes, take_over
 from mta.queue.postgres.opening.migration import CONTRACT_INTERVAL, contract
 from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 
-#: Seconds between two rounds of burials by any relay, and between two sweeps.
-BURY_INTERVAL = 5.0
+#: Seconds between two rounds of takeovers by any relay, and between two sweeps.
+TAKEOVER_INTERVAL = 5.0
 SWEEP_INTERVAL = 600.0
-#: Seconds between two looks of a relay for a turn. For burials it looks when a sign of life tells of a dead node.
+#: Seconds between two looks of a relay for a turn. For takeovers it looks when a sign of life tells of a dead node.
 LOOK_INTERVAL = 60.0
 _log = Logger()
 
@@ -40,16 +40,16 @@ class CommonTasks:
         session: SerialSession,
         chores: tuple[Chore, ...] = (),
         *,
-        buried: Callable[[Burial], object],
+        taken_over: Callable[[Takeover], object],
         trouble: Callable[[str], object],
     ) -> None:
-        """`chores` are done beside burials, sweeps and upgrades.
+        """`chores` are done beside takeovers, sweeps and upgrades.
 
-        `buried` gets each burial, `trouble` lines for the operator.
+        `taken_over` gets each takeover, `trouble` lines for the operator.
         """
         self._session = session
         self._chores = (Chore("contract", CONTRACT_INTERVAL, contract), *chores)
-        self._buried = buried
+        self._taken_over = taken_over
         self._trouble = trouble
         # Tasks that run now, and those whose failure was told and that have not succeeded since.
         self._running: set[str] = set()
@@ -57,9 +57,9 @@ class CommonTasks:
         # The transaction that was told.
         self._told: tuple[str, float] | None = None
 
-    def bury_the_dead(self, by: int) -> None:
-        """Bury all nodes whose leases are over if this relay, as the node `by`, has the turn. Never fails."""
-        self._start("burial of a relay that is gone", self._bury_all(by))
+    def take_over_the_dead(self, by: int) -> None:
+        """Take over all nodes whose leases are over if this relay, as the node `by`, has the turn. Never fails."""
+        self._start("takeover of a relay that is gone", self._take_over_all(by))
 
     def look(self) -> None:
         """Do all other chores that this relay has the turn for. Never fails."""
@@ -75,12 +75,12 @@ class CommonTasks:
         """Close the connection after the tasks that run."""
         return self._session.close()
 
-    async def _bury_all(self, by: int) -> None:
-        if await self._has_turn("bury", BURY_INTERVAL):
+    async def _take_over_all(self, by: int) -> None:
+        if await self._has_turn("takeover", TAKEOVER_INTERVAL):
             for node in await self._session.do(dead_nodes):
-                burial = await self._session.do(partial(bury, node=node, by=by))
-                if burial is not None:
-                    self._buried(burial)
+                takeover = await self._session.do(partial(take_over, node=node, by=by))
+                if takeover is not None:
+                    self._taken_over(takeover)
 
     async def _sweep(self) -> None:
         if not await self._has_turn("sweep", SWEEP_INTERVAL):

@@ -1,4 +1,4 @@
-"""The signs of life of a node, and the facts that it learns from each: its own burial, living relays, the clock.
+"""The signs of life of a node, and the facts that it learns from each: its own takeover, living relays, the clock.
 
 The rules take monotonic seconds as arguments and know no database; `beat` is the statement.
 """
@@ -14,7 +14,7 @@ from mta.queue.postgres.session import DatabaseSession
 #: Seconds from one sign of life to the next, and from one that failed to its repetition.
 INTERVAL = 5.0
 RETRY = 1.0
-#: Seconds without a sign of life after which a node must give signs again for LEASE before it may bury others.
+#: Seconds without a sign of life after which a node must give signs again for LEASE before it may take others over.
 _GAP = 2 * INTERVAL
 # Measurements of the clock that count.
 _MEASUREMENTS = 8
@@ -24,11 +24,11 @@ _MEASUREMENTS = 8
 class Beat:
     """The answer of the database to a sign of life."""
 
-    #: False if the node has been buried.
+    #: False if the node is fenced off.
     accepted: bool
     #: The nodes whose leases run, this one among them.
     living: tuple[int, ...]
-    #: Nodes whose leases are over and that are to be buried.
+    #: Nodes whose leases are over and that are to be taken over.
     dead: int
     #: The database's clock, in seconds since 1970.
     time: float
@@ -41,7 +41,7 @@ def beat(session: DatabaseSession, node: int) -> Beat:
 
 
 class Beats:
-    """The row of signs of life without a gap, which decides whether the node may bury others.
+    """The row of signs of life without a gap, which decides whether the node may take others over.
 
     After an outage of the database all leases are over at once. The relay whose connection comes back first must not
     take the mail of the others, so it gives them as long as a lease.
@@ -61,7 +61,7 @@ class Beats:
         """Take note that a sign of life failed."""
         self._first = None
 
-    def may_bury(self, now: float) -> bool:
+    def may_take_over(self, now: float) -> bool:
         """Whether the signs of life go back for a lease without a gap."""
         return self._first is not None and now - self._last <= _GAP and now - self._first >= LEASE
 

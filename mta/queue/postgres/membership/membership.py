@@ -1,7 +1,7 @@
 """The part that this relay has among those that share the queue, from its start to its end.
 
 It shows signs of life, takes part in the chores, wakes the other relays and is woken. A relay that finds its node
-buried, because it was frozen or cut off from the database, drops its claims and goes on as a new node.
+fenced off, because it was frozen or cut off from the database, drops its claims and goes on as a new node.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
 from mta.queue.interface import QueueError
-from mta.queue.postgres.membership.burial import Burial, bury_own
 from mta.queue.postgres.membership.chores import take_chore
 from mta.queue.postgres.membership.common_tasks import LOOK_INTERVAL, Chore, CommonTasks
 from mta.queue.postgres.membership.heartbeat import INTERVAL, RETRY, Beat, Beats, DatabaseClock, beat
 from mta.queue.postgres.membership.node import LEASE, Node, join
+from mta.queue.postgres.membership.takeover import Takeover, give_up
 from mta.queue.postgres.membership.timers import Timers
 from mta.queue.postgres.membership.wakeups import Wakeups
 from mta.queue.postgres.serial_session import SerialSession
@@ -29,7 +29,7 @@ from mta.queue.postgres.session import DatabaseSession
 LEAVE_PATIENCE = 5.0
 _log = Logger()
 
-_BURIED = (
+_FENCED = (
     "this relay has shown no sign of life for so long that another one took over its mail: it sends none of that, and"
     " goes on as a new node. Look why this machine, or its way to the database, stood still"
 )
@@ -49,8 +49,8 @@ class NodeIdentity:
 class MembershipListeners:
     """Callables that a Membership calls in the reactor's thread."""
 
-    #: The node was buried. All claims are lost, and the next node is not there yet.
-    buried: Callable[[], object]
+    #: The node is fenced off. All claims are lost, and the next node is not there yet.
+    fenced: Callable[[], object]
     #: Mail may have become due. True: another relay says so, and it may have been due for long.
     woken: Callable[[bool], object]
     #: Lines for the operator.
@@ -88,7 +88,7 @@ class Membership:
         #: For short statements.
         self.session = SerialSession(new_session(), run)
         self._tasks = CommonTasks(
-            SerialSession(new_session(), run), chores, buried=self._have_buried, trouble=listeners.trouble
+            SerialSession(new_session(), run), chores, taken_over=self._took_over, trouble=listeners.trouble
         )
         self._wakeups = Wakeups(
             clock,
@@ -137,21 +137,21 @@ class Membership:
         """Return whether this relay is to do a chore now, for all others too. Fails with QueueError."""
         return self.session.do(partial(take_chore, name=chore, interval=interval))
 
-    def next_node(self, buried: int) -> "Deferred[None]":
-        """Fire once the relay works as another node than `buried`: at once, or when the database gives one.
+    def next_node(self, fenced: int) -> "Deferred[None]":
+        """Fire once the relay works as another node than `fenced`: at once, or when the database gives one.
 
         Fails with QueueError if the relay leaves before.
         """
         if self._left:
             return fail(QueueError("the relay is stopping"))
-        if buried != self.node.id:
+        if fenced != self.node.id:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         if self._waiting is None:
             self._waiting = []
             self._beats.failed()
-            self._listeners.trouble(_BURIED)
-            self._listeners.buried()
+            self._listeners.trouble(_FENCED)
+            self._listeners.fenced()
             self._try_to_join()
         # The new node may be there already.
         if self._waiting is None:
@@ -196,7 +196,7 @@ class Membership:
             waiter.errback(QueueError("the relay is stopping"))
 
     def _give_back(self, session: DatabaseSession) -> None:
-        bury_own(session, self.node.id)
+        give_up(session, self.node.id)
         self._wakeups.notify(session)
 
     # --- Signs of life
@@ -226,8 +226,8 @@ class Membership:
             return
         self._beats.succeeded(sent, answered)
         self._timers.later(max(RETRY, sent + INTERVAL - self._clock.seconds()), self._beat)
-        if answer.dead and self._beats.may_bury(self._clock.seconds()):
-            self._tasks.bury_the_dead(node.id)
+        if answer.dead and self._beats.may_take_over(self._clock.seconds()):
+            self._tasks.take_over_the_dead(node.id)
 
     def _unanswered(self, failure: Failure) -> None:
         failure.trap(QueueError)
@@ -244,8 +244,8 @@ class Membership:
         self.session.do(self._begin_anew).addCallbacks(self._joined, self._not_joined).addErrback(_log_bug)
 
     def _begin_anew(self, session: DatabaseSession) -> Node:
-        # The lanes may also have refused the node for another reason. Then its mail would wait for a burial by others.
-        bury_own(session, self.node.id)
+        # The lanes may also have refused the node for another reason. Then its mail would wait for a takeover.
+        give_up(session, self.node.id)
         identity = self._identity
         return join(session, identity.name, identity.program, identity.schema_known, identity.lanes)
 
@@ -275,10 +275,10 @@ class Membership:
         self._timers.later(LOOK_INTERVAL, self._look)
         self._tasks.look()
 
-    def _have_buried(self, burial: Burial) -> None:
+    def _took_over(self, takeover: Takeover) -> None:
         self._listeners.notice(
-            f"the relay {burial.name} (node {burial.node}) has shown no sign of life for {burial.overdue + LEASE:.0f}"
-            f" s: {burial.messages} messages that it had are due for the others"
+            f"the relay {takeover.name} (node {takeover.node}) has shown no sign of life for"
+            f" {takeover.overdue + LEASE:.0f} s: messages of it that the others take over: {takeover.messages}"
         )
         self.wake_peers()
         self._listeners.woken(True)

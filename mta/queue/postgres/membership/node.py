@@ -34,7 +34,7 @@ def join(session: DatabaseSession, name: str, program: str, schema_known: int, l
     """Add a node with its lanes to the queue, and return it. Its lease runs from now. Blocks.
 
     `program` is the version of the relay, `schema_known` the newest schema that it knows. Raises QueueError, also if
-    that is too old by now; after OutcomeUnknown there may be a node that no relay is, which the others bury.
+    that is too old by now; after OutcomeUnknown there may be a node that no relay is, which the others take over.
     """
     with session.transaction():
         session.rows(SQL.lock_starts)

@@ -20,8 +20,8 @@ class MembershipStatements:
     dead_node: str
     own_node: str
     give_back: str
-    bury_lanes: str
-    bury_node: str
+    fence_lanes: str
+    fence_node: str
     beat: str
     take_chore: str
     sweep_chunks: str

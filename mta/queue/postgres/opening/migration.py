@@ -35,7 +35,7 @@ UPDATE smtprelay.meta SET value = greatest(value, %(number)s) WHERE name IN ('ve
 """
 # A relay that starts locks this row, so that none starts while it is decided whether all know the step.
 _LEAST_KNOWN = """
-SELECT (SELECT min(schema_known) FROM smtprelay.node WHERE NOT buried) FROM smtprelay.node WHERE id = 0 FOR UPDATE
+SELECT (SELECT min(schema_known) FROM smtprelay.node WHERE NOT fenced) FROM smtprelay.node WHERE id = 0 FOR UPDATE
 """
 
 

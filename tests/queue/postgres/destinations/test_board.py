@@ -143,13 +143,13 @@ def test_a_relay_may_repeat_its_own_probe(relays: Relays):
         assert first.calls[-1] == ("probe", "example.com", PROBE)
 
 
-def test_the_probe_of_a_relay_that_was_buried_is_not_waited_for(relays: Relays):
+def test_the_probe_of_a_relay_that_was_taken_over_is_not_waited_for(relays: Relays):
     first, second, _ = relays.all
     first.board.failed("example.com", TROUBLE)
     relays.pass_time(FIRST)
     first.board.ask_to_probe("example.com")
     assert first.calls[-1] == ("probe", "example.com", PROBE)
-    relays.shared.rows("UPDATE node SET buried = true WHERE id = %(id)s", id=relays.nodes[0].id)
+    relays.shared.rows("UPDATE node SET fenced = true WHERE id = %(id)s", id=relays.nodes[0].id)
     second.board.ask_to_probe("example.com")
     assert second.calls[-1] == ("probe", "example.com", PROBE)
 

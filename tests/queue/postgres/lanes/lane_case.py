@@ -23,7 +23,7 @@ class LaneCase(SynchronousTestCase):
         self.tables = Tables(self)
         self.clock = Clock()
         self.node = self.joined()
-        self.buried: list[int] = []
+        self.fenced: list[int] = []
         self.lane = Lane(self.tables.new_session(), 0)
         self.lanes = self.lanes_of(self.lane)
 
@@ -40,8 +40,8 @@ class LaneCase(SynchronousTestCase):
             call_later=self.clock.callLater,
         )
 
-    async def rejoin(self, buried: int) -> None:
-        self.buried.append(buried)
+    async def rejoin(self, fenced: int) -> None:
+        self.fenced.append(fenced)
         self.node = self.joined()
 
     def add_operation(self, new: NewMail, *, leased: bool = True) -> AddOperation:

@@ -64,12 +64,12 @@ class BatchTests(LaneCase):
         self.assertEqual(recipients, [(0, "bob", "rfc822;bob?", NOW), (1, "carol", None, NOW)])
         self.assertEqual(self.tables.row("body")["data"], new.body.data)
 
-    def test_nothing_is_done_for_another_session_of_the_lane_or_a_buried_node(self):
+    def test_nothing_is_done_for_another_session_of_the_lane_or_a_fenced_node(self):
         for fence in ({"session": self.fence.session - 1}, {"node": self.node + 1}):
             batch = MailBatch()
             batch.add(mail(), NOW, None, NOW)
             self.assertRaises(Fenced, self.execute, batch, **fence)
-        self.tables.look.execute("UPDATE lane SET buried = true")
+        self.tables.look.execute("UPDATE lane SET fenced = true")
         self.assertRaises(Fenced, self.add, mail())
         self.assertEqual(self.waiting(), [])
 

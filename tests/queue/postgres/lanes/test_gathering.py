@@ -169,12 +169,12 @@ class UnknownOutcomeTests(LaneCase):
         self.assertEqual(sum(row["accepted"] for row in self.tables.rows("lane")), 1)
         self.assertEqual(len(self.tables.rows("recipient")), len(self.tables.rows("body")), 1)
 
-    def test_a_buried_node_goes_on_as_the_next_one(self):
+    def test_a_fenced_node_goes_on_as_the_next_one(self):
         self.claimed()
         old = self.node
-        self.tables.look.execute("UPDATE lane SET buried = true WHERE node = %s", [old])
+        self.tables.look.execute("UPDATE lane SET fenced = true WHERE node = %s", [old])
         claim = self.claimed()
-        self.assertEqual(self.buried, [old])
+        self.assertEqual(self.fenced, [old])
         self.assertEqual({row["id"]: row["node"] for row in self.tables.rows("message")}[number_of(claim)], self.node)
 
     def test_only_the_newest_connection_of_a_lane_may_write(self):
@@ -182,7 +182,7 @@ class UnknownOutcomeTests(LaneCase):
         other = self.lanes_of(Lane(self.tables.new_session(), 0))
         self.successResultOf(other.submit(self.add_operation(mail())))
         self.claimed()
-        self.assertEqual(self.buried, [self.node - 1])
+        self.assertEqual(self.fenced, [self.node - 1])
 
     def test_closing_gives_up_those_that_the_database_does_not_answer(self):
         self.claimed()

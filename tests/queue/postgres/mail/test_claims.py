@@ -51,7 +51,7 @@ class ClaimTests(MailCase):
         self.assertEqual([claim.body for claim, _ in found], [self.large_body(to_id(number), 600) for number in (1, 2)])
         self.assertEqual(self.claimed(), [3])
 
-    def test_a_claim_has_the_recipients_of_whom_a_buried_node_may_have_sent_a_copy(self):
+    def test_a_claim_has_the_recipients_of_whom_a_fenced_node_may_have_sent_a_copy(self):
         self.tables.add(7, "a@x.test", "b@x.test", "c@x.test", doubt='{"7": [[0, 0], [2, 2]]}')
         self.tables.add(8)
         self.assertEqual([doubt for _, doubt in self.claim()], [{0, 2}, set()])

@@ -2,16 +2,16 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from mta.queue.postgres.membership.burial import bury_own
 from mta.queue.postgres.membership.chores import longest_transaction, sweep, take_chore
 from mta.queue.postgres.membership.node import Node
+from mta.queue.postgres.membership.takeover import give_up
 from tests.queue.postgres.shared_queue import SharedQueue
 
 _COUNTS = "SELECT sum(accepted)::int, sum(delivered)::int, sum(failed)::int, sum(removed)::int FROM lane"
 
 
-def bury_long_ago(shared: SharedQueue, node: Node, seconds: float) -> None:
-    bury_own(shared.session(), node.id)
+def fence_long_ago(shared: SharedQueue, node: Node, seconds: float) -> None:
+    give_up(shared.session(), node.id)
     shared.let_lease_end(node, seconds)
 
 
@@ -25,11 +25,12 @@ def chunks(shared: SharedQueue) -> list[int]:
 
 def test_a_chore_is_had_by_one_relay_each_time(shared: SharedQueue):
     with ThreadPoolExecutor(4) as pool:
-        taken = list(pool.map(lambda session: take_chore(session, "bury", 60), [shared.session() for _ in range(4)]))
+        sessions = [shared.session() for _ in range(4)]
+        taken = list(pool.map(lambda session: take_chore(session, "takeover", 60), sessions))
     assert sorted(taken) == [False, False, False, True]
-    assert not take_chore(shared.session(), "bury", 60)
+    assert not take_chore(shared.session(), "takeover", 60)
     shared.rows("UPDATE chore SET next = clock_timestamp()")
-    assert take_chore(shared.session(), "bury", 60)
+    assert take_chore(shared.session(), "takeover", 60)
     assert not take_chore(shared.session(), "nonsense", 60)
 
 
@@ -38,8 +39,8 @@ def test_counts_of_nodes_that_are_long_gone_go_to_the_operators_lane(shared: Sha
     shared.rows("UPDATE lane SET accepted = 10 + n, delivered = 5, failed = 2, removed = 1 WHERE node <> 0")
     shared.rows("UPDATE lane SET accepted = 100 WHERE node = 0")
     before = shared.rows(_COUNTS)
-    bury_long_ago(shared, old, 90000)
-    bury_long_ago(shared, recent, 3600)
+    fence_long_ago(shared, old, 90000)
+    fence_long_ago(shared, recent, 3600)
     sweep(shared.session())
     assert shared.rows(_COUNTS) == before
     assert shared.rows("SELECT id FROM node ORDER BY id") == [(0,), (recent.id,), (mine.id,)]
@@ -50,7 +51,7 @@ def test_counts_of_nodes_that_are_long_gone_go_to_the_operators_lane(shared: Sha
 def test_the_newest_node_stays_for_its_tag(shared: SharedQueue):
     nodes = [shared.node() for _ in range(3)]
     for node in nodes:
-        bury_long_ago(shared, node, 90000)
+        fence_long_ago(shared, node, 90000)
     sweep(shared.session())
     assert shared.rows("SELECT id FROM node WHERE id <> 0") == [(nodes[-1].id,)]
     assert shared.node().tag == nodes[-1].tag + 1
@@ -58,7 +59,7 @@ def test_the_newest_node_stays_for_its_tag(shared: SharedQueue):
 
 def test_many_old_nodes_go_in_several_statements(shared: SharedQueue):
     shared.rows(
-        "INSERT INTO node (name, program, schema_known, tag, alive_until, buried)"
+        "INSERT INTO node (name, program, schema_known, tag, alive_until, fenced)"
         " SELECT '', '', 1, 1, '2020-01-01', true FROM generate_series(1, 450)"
     )
     sweep(shared.session())
@@ -71,8 +72,8 @@ def test_chunks_without_a_message_go_when_their_node_is_gone(shared: SharedQueue
     for message, node in ((1, gone), (2, gone), (3, recent), (4, mine)):
         add_chunk(shared, message, node)
     shared.rows("INSERT INTO chunk VALUES (5, 0, 99999, 'x')")
-    bury_long_ago(shared, gone, 700)
-    bury_long_ago(shared, recent, 60)
+    fence_long_ago(shared, gone, 700)
+    fence_long_ago(shared, recent, 60)
     sweep(shared.session())
     assert chunks(shared) == [1, 3, 4]
 

@@ -1,4 +1,4 @@
-"""Signs of life: who may bury, and the database's clock."""
+"""Signs of life: who may take others over, and the database's clock."""
 
 import math
 import time
@@ -6,9 +6,9 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.queue.postgres.membership.burial import bury_own
 from mta.queue.postgres.membership.heartbeat import INTERVAL, RETRY, Beat, Beats, DatabaseClock, beat
 from mta.queue.postgres.membership.node import LEASE
+from mta.queue.postgres.membership.takeover import give_up
 from tests.queue.postgres.shared_queue import SharedQueue
 
 
@@ -19,35 +19,35 @@ def beaten(*times: float, answer: float = 0.1) -> Beats:
     return beats
 
 
-def test_a_node_may_bury_once_it_has_given_signs_of_life_for_a_lease():
+def test_a_node_may_take_over_once_it_has_given_signs_of_life_for_a_lease():
     beats = beaten(*range(0, 31, 5))
-    assert not beats.may_bury(30)
-    assert beats.may_bury(30.2)
-    assert not Beats().may_bury(1000)
+    assert not beats.may_take_over(30)
+    assert beats.may_take_over(30.2)
+    assert not Beats().may_take_over(1000)
 
 
 def test_a_gap_begins_the_row_anew():
     for times in ([*range(0, 31, 5), 41], [0, 11, *range(15, 31, 5)]):
-        assert not beaten(*times).may_bury(41)
-    assert beaten(0, 11, *range(15, 42, 5)).may_bury(41.2)
+        assert not beaten(*times).may_take_over(41)
+    assert beaten(0, 11, *range(15, 42, 5)).may_take_over(41.2)
 
 
 def test_a_failed_sign_of_life_begins_the_row_anew():
     beats = beaten(*range(0, 31, 5))
     beats.failed()
-    assert not beats.may_bury(31)
+    assert not beats.may_take_over(31)
     beats.succeeded(31, 31.1)
-    assert not beats.may_bury(40)
+    assert not beats.may_take_over(40)
 
 
-def test_a_node_that_was_stopped_may_not_bury():
-    assert not beaten(*range(0, 31, 5)).may_bury(41)
+def test_a_node_that_was_stopped_may_not_take_over():
+    assert not beaten(*range(0, 31, 5)).may_take_over(41)
 
 
 def test_a_slow_answer_is_a_gap_too():
     beats = beaten(*range(0, 31, 5))
     beats.succeeded(35, 46)
-    assert not beats.may_bury(46)
+    assert not beats.may_take_over(46)
 
 
 @given(st.floats(2 * INTERVAL, 60), st.floats(0.001, 3))
@@ -64,7 +64,7 @@ def test_after_an_outage_the_other_relays_have_a_lease_to_come_back(outage: floa
         if now >= end:
             first_after = min(first_after, now)
         now += INTERVAL
-        assert beats.may_bury(now) == (LEASE + answer <= now - (first_after if now > end else 0))
+        assert beats.may_take_over(now) == (LEASE + answer <= now - (first_after if now > end else 0))
 
 
 def test_the_clock_is_the_median_of_the_shortest_round_trips():
@@ -101,12 +101,12 @@ def test_a_sign_of_life_prolongs_the_lease_and_counts_the_living_and_the_dead(sh
     assert beat(shared.session(), other.id).living == (other.id, mine.id)
 
 
-def test_a_buried_node_learns_of_it_and_stays_buried(shared: SharedQueue):
+def test_a_fenced_node_learns_of_it_and_stays_fenced(shared: SharedQueue):
     node = shared.node()
-    bury_own(shared.session(), node.id)
+    give_up(shared.session(), node.id)
     found = beat(shared.session(), node.id)
     assert found == Beat(False, (node.id,), 0, found.time)
-    assert shared.rows("SELECT buried FROM node WHERE id = %(id)s", id=node.id) == [(True,)]
+    assert shared.rows("SELECT fenced FROM node WHERE id = %(id)s", id=node.id) == [(True,)]
 
 
 def test_a_sign_of_life_does_not_wait_for_the_disk_or_a_standby_and_all_else_does(shared: SharedQueue):

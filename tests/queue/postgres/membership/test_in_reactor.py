@@ -29,7 +29,7 @@ class ReactorTests(TestCase):
             wall_clock=reactor.seconds,
             run=deferToThread,
             listeners=MembershipListeners(
-                buried=partial(self.lines.append, "buried"),
+                fenced=partial(self.lines.append, "fenced"),
                 woken=lambda peer: self.woken.append((name, peer)),
                 notice=self.lines.append,
                 trouble=self.lines.append,

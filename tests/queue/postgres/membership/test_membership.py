@@ -1,4 +1,4 @@
-"""A relay among those that share the queue: from its start, through its burial by others, to its end."""
+"""A relay among those that share the queue: from its start, through its takeover by others, to its end."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ from twisted.internet.defer import Deferred
 
 from mta.blocking import run_inline
 from mta.queue.interface import QueueError
-from mta.queue.postgres.membership.burial import bury_own
 from mta.queue.postgres.membership.common_tasks import LOOK_INTERVAL, Chore
 from mta.queue.postgres.membership.heartbeat import INTERVAL
 from mta.queue.postgres.membership.membership import Membership, MembershipListeners, NodeIdentity
 from mta.queue.postgres.membership.node import LEASE, Node
+from mta.queue.postgres.membership.takeover import give_up
 from tests.fakes.socket_reactor import SocketReactor
 from tests.queue.postgres.shared_queue import SharedQueue
 
@@ -33,7 +33,7 @@ class Relay:
             wall_clock=lambda: self.reactor.seconds() + self.ahead,
             run=run_inline,
             listeners=MembershipListeners(
-                buried=lambda: self.calls.append(("buried", self.membership.node)),
+                fenced=lambda: self.calls.append(("fenced", self.membership.node)),
                 woken=self.calls.append,
                 notice=self.lines.append,
                 trouble=self.lines.append,
@@ -78,11 +78,11 @@ def test_it_knows_the_clock_of_the_database(shared: SharedQueue, relay: Relay):
     assert abs(here() + 1000 + relay.membership.offset - now) < 2, "also after the wall clock was set"
 
 
-def test_buried_by_others_it_drops_its_claims_and_goes_on_as_a_new_node(shared: SharedQueue, relay: Relay):
+def test_fenced_off_by_others_it_drops_its_claims_and_goes_on_as_a_new_node(shared: SharedQueue, relay: Relay):
     first = relay.membership.node
-    bury_own(shared.session(), first.id)
+    give_up(shared.session(), first.id)
     relay.pass_time(INTERVAL)
-    assert relay.calls.count(("buried", first)) == 1
+    assert relay.calls.count(("fenced", first)) == 1
     second = relay.membership.node
     assert (second.name, second.lanes) == ("mx1", 3)
     assert second.id > first.id
@@ -104,14 +104,14 @@ def test_all_who_find_the_same_node_fenced_wait_for_the_same_new_one(shared: Sha
     assert all(waiter.called for waiter in (*waiting, relay.membership.next_node(first.id)))
     assert relay.membership.node != first
     assert shared.message(1, "node") == (None,), "a node that no relay is any more keeps nothing"
-    assert relay.calls.count(("buried", first)) == 1
+    assert relay.calls.count(("fenced", first)) == 1
 
 
 def test_an_old_relay_that_was_frozen_does_not_go_on_with_tables_that_newer_ones_have_changed(
     shared: SharedQueue, relay: Relay
 ):
     first = relay.membership.node
-    bury_own(shared.session(), first.id)
+    give_up(shared.session(), first.id)
     shared.rows("UPDATE meta SET value = 9 WHERE name = 'oldest_compatible'")
     relay.pass_time(2 * INTERVAL)
     assert relay.membership.node == first
@@ -119,7 +119,7 @@ def test_an_old_relay_that_was_frozen_does_not_go_on_with_tables_that_newer_ones
     assert "cannot go on as a new node yet: the shared queue was made by a newer smtprelay" in told
 
 
-def test_it_buries_a_dead_relay_once_its_own_signs_of_life_go_back_for_a_lease(shared: SharedQueue, relay: Relay):
+def test_it_takes_over_a_dead_relay_once_its_own_signs_of_life_go_back_for_a_lease(shared: SharedQueue, relay: Relay):
     dead = shared.node("mx2")
     shared.let_lease_end(dead, 10)
     shared.add(1, dead)
@@ -129,11 +129,11 @@ def test_it_buries_a_dead_relay_once_its_own_signs_of_life_go_back_for_a_lease(s
     relay.pass_time(1 + INTERVAL)
     assert shared.message(1, "node") == (None,)
     assert True in relay.calls, "its own look for the mail of the dead relay"
-    assert [line.partition(" s: ")[2] for line in relay.lines] == ["1 messages that it had are due for the others"]
+    assert [line.partition(" s: ")[2] for line in relay.lines] == ["messages of it that the others take over: 1"]
     assert relay.membership.living == (relay.membership.node.id,)
 
 
-def test_a_database_that_is_away_is_told_once_and_puts_burials_off(shared: SharedQueue, relay: Relay):
+def test_a_database_that_is_away_is_told_once_and_puts_takeovers_off(shared: SharedQueue, relay: Relay):
     relay.pass_time(LEASE)
     shared.let_lease_end(shared.node("mx2"))
     shared.refuse()
@@ -144,9 +144,9 @@ def test_a_database_that_is_away_is_told_once_and_puts_burials_off(shared: Share
     shared.accept()
     relay.pass_time(LEASE - 1)
     assert relay.lines[1:] == ["the queue's database answers again"]
-    assert shared.rows("SELECT buried FROM node WHERE name = 'mx2'") == [(False,)]
+    assert shared.rows("SELECT fenced FROM node WHERE name = 'mx2'") == [(False,)]
     relay.pass_time(2 * INTERVAL)
-    assert shared.rows("SELECT buried FROM node WHERE name = 'mx2'") == [(True,)]
+    assert shared.rows("SELECT fenced FROM node WHERE name = 'mx2'") == [(True,)]
 
 
 def test_a_relay_that_leaves_gives_everything_back_and_wakes_the_others(shared: SharedQueue, relay: Relay):

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mta.queue.interface import QueueError
-from mta.queue.postgres.membership.burial import bury_own
 from mta.queue.postgres.membership.node import join, next_tag
+from mta.queue.postgres.membership.takeover import give_up
 from tests.queue.postgres.shared_queue import SharedQueue
 
 
@@ -25,7 +25,7 @@ def test_with_every_tag_taken_no_node_can_join():
 def test_a_node_has_its_row_and_lanes(shared: SharedQueue):
     node = join(shared.session(), "mx1", "4.2", 7, lanes=2)
     assert (node.name, node.lanes) == ("mx1", 2)
-    known = shared.rows("SELECT name, program, schema_known, tag, buried FROM node WHERE id = %(id)s", id=node.id)
+    known = shared.rows("SELECT name, program, schema_known, tag, fenced FROM node WHERE id = %(id)s", id=node.id)
     assert known == [("mx1", "4.2", 7, node.tag, False)]
     ((left,),) = shared.rows(
         "SELECT extract(epoch FROM alive_until - clock_timestamp())::float8 FROM node WHERE id = %(id)s", id=node.id
@@ -35,9 +35,9 @@ def test_a_node_has_its_row_and_lanes(shared: SharedQueue):
     assert lanes == [(0, "{}"), (1, "{}")]
 
 
-def test_the_tag_of_a_buried_node_comes_again_only_after_all_others(shared: SharedQueue):
+def test_the_tag_of_a_fenced_node_comes_again_only_after_all_others(shared: SharedQueue):
     first = shared.node()
-    bury_own(shared.session(), first.id)
+    give_up(shared.session(), first.id)
     second = shared.node()
     assert (first.tag, second.tag) == (1, 2)
     shared.rows("UPDATE node SET tag = 1023 WHERE id = %(id)s", id=second.id)

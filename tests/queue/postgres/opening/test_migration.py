@@ -51,8 +51,8 @@ class Upgrade:
     def join(self, known: int) -> Node:
         return join(self.session, "relay", "1.0", known, 1)
 
-    def bury(self, node: Node) -> None:
-        self.session.rows("UPDATE node SET buried = true WHERE id = %(id)s", {"id": node.id})
+    def take_over(self, node: Node) -> None:
+        self.session.rows("UPDATE node SET fenced = true WHERE id = %(id)s", {"id": node.id})
 
     def columns(self) -> set[str]:
         query = (
@@ -88,7 +88,7 @@ def test_a_column_goes_when_no_living_relay_needs_it(upgrade: Upgrade) -> None:
     upgrade.join(NEWER.known)
     contract(upgrade.session, NEWER)
     assert "author" in upgrade.columns()
-    upgrade.bury(old)
+    upgrade.take_over(old)
     for _ in range(2):
         contract(upgrade.session, NEWER)
     assert "author" not in upgrade.columns()

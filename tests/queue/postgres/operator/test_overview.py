@@ -5,8 +5,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from mta.queue.ids import to_id
 from mta.queue.postgres.change import QueueChange
 from mta.queue.postgres.finish import finish
-from mta.queue.postgres.membership.burial import bury_own
 from mta.queue.postgres.membership.node import LEASE, Node, join
+from mta.queue.postgres.membership.takeover import give_up
 from mta.queue.postgres.operator.overview import count_failures, nodes
 from mta.queue.postgres.operator.reading import totals
 from tests.queue.messages import NOW
@@ -24,7 +24,7 @@ class OverviewTests(SynchronousTestCase):
     def test_the_living_relays_have_their_ages_and_claims(self) -> None:
         self.assertEqual(nodes(self.session), [])
         left, right, gone = self.join("left"), self.join("right", "0.3.0"), self.join("gone")
-        bury_own(self.session, gone.id)
+        give_up(self.session, gone.id)
         self.tables.add(1, node=right.id, token=1)
         self.tables.add(2, node=right.id, token=1)
         self.tables.add(3)
@@ -38,7 +38,7 @@ class OverviewTests(SynchronousTestCase):
             self.assertTrue(0 <= each.silent < LEASE)
             self.assertTrue(each.alive)
 
-    def test_a_relay_that_gives_no_sign_of_life_stays_until_it_is_buried(self) -> None:
+    def test_a_relay_that_gives_no_sign_of_life_stays_until_it_is_taken_over(self) -> None:
         node = self.join("frozen")
         self.tables.look.execute(
             "UPDATE node SET alive_until = clock_timestamp() - interval '3 s' WHERE id = %s", [node.id]

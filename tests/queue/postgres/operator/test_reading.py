@@ -49,7 +49,7 @@ class SnapshotTests(SynchronousTestCase):
         for node in (1, 2):
             for n in (0, 1):
                 self.tables.insert(
-                    "lane", node=node, n=n, accepted=9, delivered=3, failed=2, removed=1, buried=node == 1
+                    "lane", node=node, n=n, accepted=9, delivered=3, failed=2, removed=1, fenced=node == 1
                 )
         self.tables.add(1, "a@b.test", "b@b.test")
         self.assertEqual(reading.audit(self.session).ledger, Ledger(36, 12, 8, 4, 2))

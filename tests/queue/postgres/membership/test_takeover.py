@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mta.queue.postgres.membership.burial import Burial, bury, bury_own, dead_nodes
 from mta.queue.postgres.membership.node import Node
+from mta.queue.postgres.membership.takeover import Takeover, dead_nodes, give_up, take_over
 from mta.queue.sql.marks import read_marks
 from tests.queue.postgres.shared_queue import SharedQueue
 
@@ -34,10 +34,10 @@ def test_its_messages_are_due_for_any_relay_under_a_new_token(shared: SharedQueu
     shared.add(2, mine)
     shared.add(3)
     before = time.time()
-    burial = bury(shared.session(), dead.id, by=mine.id)
-    assert burial is not None
-    assert (burial.node, burial.name, burial.messages) == (dead.id, "dead", 1)
-    assert 12 <= burial.overdue < 20
+    takeover = take_over(shared.session(), dead.id, by=mine.id)
+    assert takeover is not None
+    assert (takeover.node, takeover.name, takeover.messages) == (dead.id, "dead", 1)
+    assert 12 <= takeover.overdue < 20
     node, token, due = shared.message(1, "node, token, due")
     assert (node, token) == (None, 5)
     assert before - 1 < due < time.time() + 1
@@ -46,11 +46,11 @@ def test_its_messages_are_due_for_any_relay_under_a_new_token(shared: SharedQueu
 
 
 def test_the_node_and_its_lanes_are_fenced_off(shared: SharedQueue, dead: Node, mine: Node):
-    bury(shared.session(), dead.id, by=mine.id)
-    assert shared.rows("SELECT DISTINCT buried FROM lane WHERE node = %(id)s", id=dead.id) == [(True,)]
-    assert shared.rows("SELECT buried FROM node WHERE id = %(id)s", id=dead.id) == [(True,)]
-    assert shared.rows("SELECT DISTINCT buried FROM lane WHERE node IN (0, %(id)s)", id=mine.id) == [(False,)]
-    assert bury(shared.session(), dead.id, by=mine.id) is None
+    take_over(shared.session(), dead.id, by=mine.id)
+    assert shared.rows("SELECT DISTINCT fenced FROM lane WHERE node = %(id)s", id=dead.id) == [(True,)]
+    assert shared.rows("SELECT fenced FROM node WHERE id = %(id)s", id=dead.id) == [(True,)]
+    assert shared.rows("SELECT DISTINCT fenced FROM lane WHERE node IN (0, %(id)s)", id=mine.id) == [(False,)]
+    assert take_over(shared.session(), dead.id, by=mine.id) is None
     assert dead_nodes(shared.session()) == []
 
 
@@ -62,7 +62,7 @@ def test_marks_of_messages_that_it_still_had_are_kept_as_doubt(shared: SharedQue
     shared.add(3, dead)
     shared.add(4, dead, doubt='{"4":[[5,5]]}')
     shared.add(5, dead, doubt='{"5":[[6,7]]}')
-    bury(shared.session(), dead.id, by=mine.id)
+    take_over(shared.session(), dead.id, by=mine.id)
     doubts = [shared.message(id, "doubt")[0] for id in (1, 2, 3, 4, 5)]
     read = [doubt and read_marks(doubt) for doubt in doubts]
     assert read == [{1: {0, 2, 3}}, None, None, {4: {0, 5}}, {5: {6, 7}}]
@@ -71,52 +71,52 @@ def test_marks_of_messages_that_it_still_had_are_kept_as_doubt(shared: SharedQue
 
 def test_the_counts_of_its_lanes_stay(shared: SharedQueue, dead: Node, mine: Node):
     shared.rows("UPDATE lane SET accepted = 5, delivered = 3 WHERE node = %(id)s AND n = 1", id=dead.id)
-    bury(shared.session(), dead.id, by=mine.id)
+    take_over(shared.session(), dead.id, by=mine.id)
     assert shared.rows("SELECT sum(accepted)::int, sum(delivered)::int FROM lane") == [(5, 3)]
 
 
 def test_a_node_that_has_shown_a_sign_of_life_meanwhile_is_left_alone(shared: SharedQueue, mine: Node):
     alive = shared.node("alive")
     shared.add(1, alive)
-    assert bury(shared.session(), alive.id, by=mine.id) is None
+    assert take_over(shared.session(), alive.id, by=mine.id) is None
     assert shared.message(1, "node") == (alive.id,)
 
 
-def test_a_node_whose_own_lease_is_over_buries_nobody(shared: SharedQueue, dead: Node, mine: Node):
+def test_a_node_whose_own_lease_is_over_takes_nobody_over(shared: SharedQueue, dead: Node, mine: Node):
     shared.let_lease_end(mine)
-    assert bury(shared.session(), dead.id, by=mine.id) is None
-    assert bury(shared.session(), mine.id, by=dead.id) is None
+    assert take_over(shared.session(), dead.id, by=mine.id) is None
+    assert take_over(shared.session(), mine.id, by=dead.id) is None
 
 
 def test_a_node_that_leaves_gives_everything_back(shared: SharedQueue, mine: Node):
     shared.add(1, mine)
-    assert bury_own(shared.session(), mine.id) == Burial(mine.id, "mine", 1, 0.0)
+    assert give_up(shared.session(), mine.id) == Takeover(mine.id, "mine", 1, 0.0)
     assert shared.message(1, "node") == (None,)
-    assert bury_own(shared.session(), mine.id) is None
+    assert give_up(shared.session(), mine.id) is None
 
 
-def test_a_burial_waits_for_a_batch_of_the_node_and_sees_its_changes(shared: SharedQueue, dead: Node, mine: Node):
+def test_a_takeover_waits_for_a_batch_of_the_node_and_sees_its_changes(shared: SharedQueue, dead: Node, mine: Node):
     batch = shared.session()
     batch.rows("BEGIN")
     batch.rows("SELECT 1 FROM lane WHERE node = %(id)s AND n = 1 FOR UPDATE", {"id": dead.id})
     with ThreadPoolExecutor(1) as pool:
-        burying = pool.submit(bury, shared.session(), dead.id, by=mine.id)
+        taking_over = pool.submit(take_over, shared.session(), dead.id, by=mine.id)
         while not shared.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):
-            assert not burying.done()
+            assert not taking_over.done()
         shared.add(1, dead)
         batch.rows(_SET_MARKS, {"id": dead.id, "n": 1, "sending": '{"1":[[0,0]]}'})
         batch.rows("COMMIT")
-        burial = burying.result()
-    assert burial is not None
-    assert burial.messages == 1
+        takeover = taking_over.result()
+    assert takeover is not None
+    assert takeover.messages == 1
     assert shared.message(1, "node, doubt") == (None, '{"1": [[0, 0]]}')
 
 
-def test_of_several_nodes_that_bury_at_once_one_does_it(shared: SharedQueue, dead: Node):
+def test_of_several_nodes_that_take_over_at_once_one_does_it(shared: SharedQueue, dead: Node):
     shared.add(1, dead)
     nodes = [shared.node() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(bury, shared.session(), dead.id, by=node.id) for node in nodes]
-        done = [burial for job in jobs if (burial := job.result()) is not None]
+        jobs = [pool.submit(take_over, shared.session(), dead.id, by=node.id) for node in nodes]
+        done = [takeover for job in jobs if (takeover := job.result()) is not None]
     assert len(done) == 1
     assert shared.message(1, "token") == (2,)
