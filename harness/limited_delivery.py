@@ -26,6 +26,7 @@ from mta.routing.carriage import Carriage
 from mta.routing.choice import RouteChoice
 from mta.routing.route import Plan, Routing
 from mta.rules.book import CurrentRules
+from mta.smtp.parameters import TlsDemand
 from mta.workers.window_broker import WindowBroker
 from mta.workers.window_client import SharedWindows
 
@@ -40,11 +41,18 @@ class _OneHost:
     def __init__(self, carriage: Carriage | None) -> None:
         self.carriage = carriage
 
-    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing:  # noqa: ARG002
+    def cached(
+        self,
+        domain: str,
+        choice: RouteChoice | None = None,  # noqa: ARG002
+        demand: TlsDemand | None = None,  # noqa: ARG002
+    ) -> Routing:
         return Plan("mx.test" if self.carriage is None else f"{domain} by mx.test", (), self.carriage)
 
-    def resolve(self, domain: str, choice: RouteChoice | None = None) -> "Deferred[Routing]":
-        return succeed(self.cached(domain, choice))
+    def resolve(
+        self, domain: str, choice: RouteChoice | None = None, demand: TlsDemand | None = None
+    ) -> "Deferred[Routing]":
+        return succeed(self.cached(domain, choice, demand))
 
 
 class _NoMailboxes:

@@ -14,6 +14,7 @@ from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import Expanded, LocalDelivery, Outcomes
 from mta.delivery.route_rules import RouteRules, Way
 from mta.delivery.task_group import TaskGroup
+from mta.message.envelope import TlsDemand
 from mta.message.outcome import Discarded, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.routing.choice import Discard, Fail, Reroute
@@ -52,12 +53,13 @@ class Dispatcher:
 
     def only_plan(self, job: Job) -> Plan | None:
         """Return the plan of a message with one recipient whose routing is known; None for any other message."""
-        if len(job.claim.pending) != 1 or job.claim.pending[0].way is not None:
+        claim = job.claim
+        if len(claim.pending) != 1 or claim.pending[0].way is not None or claim.envelope.tls_demand is not None:
             return None
         book = self._current_rules.book
         if book is not None and book.router is not None:
             return self._only_plan_by_rules(job)
-        routing = self._router.cached(job.claim.pending[0].recipient.address.domain)
+        routing = self._router.cached(claim.pending[0].recipient.address.domain)
         return routing if isinstance(routing, Plan) else None
 
     def _only_plan_by_rules(self, job: Job) -> Plan | None:
@@ -73,9 +75,10 @@ class Dispatcher:
     async def dispatch(self, job: Job) -> None:
         """Start the groups whose routing is known, and a task that starts the others as the DNS answers."""
         known: Routed = []
+        demand = job.claim.envelope.tls_demand
         unknown: list[tuple[Way, Sequence[Pending]]] = []
         for way, recipients in _by_domain(job) if self._current_rules.book is None else self._by_rules(job):
-            routing = self._router.cached(way.domain, way.choice)
+            routing = self._router.cached(way.domain, way.choice, demand)
             if routing is None:
                 unknown.append((way, recipients))
             else:
@@ -115,7 +118,7 @@ class Dispatcher:
         """Look domains up; start the groups of the answers of the first second together, the others one by one."""
         lookups, answers = TaskGroup(), Routed()
         for way, recipients in unknown:
-            lookups.start(self._resolve(way, recipients, answers))
+            lookups.start(self._resolve(way, recipients, answers, job.claim.envelope.tls_demand))
         patience = self._clock.callLater(PATIENCE, lookups.wake)
         running = True
         while running and patience.active():
@@ -128,9 +131,11 @@ class Dispatcher:
             running = await lookups.next_end()
             self._start_groups(job, answers)
 
-    async def _resolve(self, way: Way, recipients: Sequence[Pending], answers: Routed) -> None:
+    async def _resolve(
+        self, way: Way, recipients: Sequence[Pending], answers: Routed, demand: TlsDemand | None
+    ) -> None:
         """Add the routing of a way to the answers, unless the service stops before it is known."""
-        lookup = Deferred.fromCoroutine(self._ask(way))
+        lookup = Deferred.fromCoroutine(self._ask(way, demand))
         self._lookups.add(lookup)
         try:
             answers.append((await lookup, recipients))
@@ -141,8 +146,8 @@ class Dispatcher:
         finally:
             self._lookups.discard(lookup)
 
-    async def _ask(self, way: Way) -> Routing:
-        return await self._router.resolve(way.domain, way.choice)
+    async def _ask(self, way: Way, demand: TlsDemand | None) -> Routing:
+        return await self._router.resolve(way.domain, way.choice, demand)
 
     def _start_groups(self, job: Job, routed: Routed) -> None:
         """Start a task for each group; recipients with one destination share groups of bounded size."""

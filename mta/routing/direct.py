@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -25,6 +25,7 @@ from mta.routing.nat64 import Nat64
 from mta.routing.route import Plan, Route, Routing
 from mta.routing.rules import Decision, RouterRules
 from mta.smtp.address import literal_ip
+from mta.smtp.parameters import TlsDemand
 
 #: MX hosts whose addresses are looked up at a time. The next ones follow if no address of these can be used.
 PARALLEL_LOOKUPS = 10
@@ -58,8 +59,11 @@ class _Host:
 class MxRouting(Protocol):
     """Finds the MX hosts of domains."""
 
-    def resolve(self, domain: str) -> Awaitable[Decision]:
-        """Return the routing of mail for this domain or literal. Does not raise for any behaviour of the DNS."""
+    def resolve(self, domain: str, demand: TlsDemand | None = None) -> Awaitable[Decision]:
+        """Return the routing of mail for this domain or literal. Does not raise for any behaviour of the DNS.
+
+        `demand` is that of the message on TLS.
+        """
 
 
 class DirectRouting:
@@ -71,8 +75,10 @@ class DirectRouting:
         self._nat64 = nat64
         self._rng = rng
 
-    async def resolve(self, domain: str) -> Decision:
+    async def resolve(self, domain: str, demand: TlsDemand | None = None) -> Decision:
         """Return the routing of mail for this domain or address literal."""
+        if demand is TlsDemand.REQUIRED:
+            return await self._required(domain)
         if domain.startswith("["):
             await self._refresh_nat64([literal_ip(domain)])
             return Decision(self._to_literal(domain), STATIC_TTL)
@@ -104,6 +110,18 @@ class DirectRouting:
                 f"{routing.text}; {domain} may have more MX hosts than the {len(candidates)}", status="4.4.4"
             )
         return Decision(routing, min(answer.ttl, *(host.answer.ttl for host in hosts), STATIC_TTL))
+
+    async def _required(self, domain: str) -> Decision:
+        """Return the routing of a message with REQUIRETLS, for which MX records without proof do not count."""
+        # Imported if needed, because few messages have it.
+        from mta.routing.demands.of_message import no_proof_at_all, proven_by_name  # noqa: PLC0415
+
+        if not domain.startswith("["):
+            return Decision(no_proof_at_all(domain), STATIC_TTL)
+        decision = await self.resolve(domain)
+        if isinstance(decision.routing, Plan):
+            return replace(decision, routing=proven_by_name(decision.routing, self._rules.tls))
+        return decision
 
     def _to_literal(self, domain: str) -> Routing:
         address = literal_ip(domain)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mta.message.outcome import Failed, TryLater
 from mta.routing.choice import Discard, Fail, RouteChoice
+from mta.smtp.parameters import TlsDemand
 
 # A relay without rules has no carriages, and one with a smarthost no proofs.
 if TYPE_CHECKING:
@@ -177,11 +178,14 @@ def _route_size(route: Route) -> int:
 class Router(Protocol):
     """Finds the routing of mail for a recipient domain."""
 
-    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing | None:
+    def cached(self, domain: str, choice: RouteChoice | None = None, demand: TlsDemand | None = None) -> Routing | None:
         """Return the routing if it is known without a DNS look-up; otherwise None, and `resolve` must be used.
 
-        `choice` is that of an operator's rule, if one applies; local domains stay local whatever it is.
+        `choice` is that of an operator's rule, if one applies; local domains stay local whatever it is. `demand` is
+        that of the message on TLS.
         """
 
-    def resolve(self, domain: str, choice: RouteChoice | None = None) -> Awaitable[Routing]:
+    def resolve(
+        self, domain: str, choice: RouteChoice | None = None, demand: TlsDemand | None = None
+    ) -> Awaitable[Routing]:
         """Return the routing, with DNS look-ups if needed. Does not raise for any behaviour of the DNS."""

@@ -13,6 +13,7 @@ from mta.routing.nat64 import Nat64
 from mta.routing.route import Local, Plan, Routing, Smarthost, memory_size
 from mta.routing.rules import Decision, RouterRules, ordered_way
 from mta.routing.smarthost import SmarthostRouting
+from mta.smtp.parameters import TlsDemand
 
 if TYPE_CHECKING:
     from mta.routing.carriage import Carriage
@@ -32,7 +33,9 @@ _Way: TypeAlias = str | Smarthost
 _Found = TypeVar("_Found", Routing, Routing | None)
 # The key of a plan: its way, _ALL for the smarthost of the settings, or with a carriage by the recipient's domain that
 # domain as well.
-_Key: TypeAlias = _Way | tuple[str, _Way]
+_PlainKey: TypeAlias = _Way | tuple[str, _Way]
+# The plans for messages with a demand on TLS are apart.
+_Key: TypeAlias = _PlainKey | tuple[TlsDemand, _PlainKey]
 
 
 class MailRouter:
@@ -76,18 +79,18 @@ class MailRouter:
         self._plans: TtlCache[_Key, Routing] = TtlCache(MAX_PLANS, self._seconds, memory_size)
         self._running: SingleFlight[_Key, Routing] = SingleFlight()
 
-    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing | None:
+    def cached(self, domain: str, choice: RouteChoice | None = None, demand: TlsDemand | None = None) -> Routing | None:
         """Return the routing if it needs no look-up or is cached; otherwise None, and `resolve` must be used."""
         if self._is_local(domain):
             return _LOCAL
-        if choice is None and not self._by_domain:
+        if choice is None and demand is None and not self._by_domain:
             return self._plans.get(self._shared_key or domain)
         if isinstance(choice, Discard | Fail):
             return choice
         way = self._way(domain, choice)
-        return way if isinstance(way, TryLater) else _of_choice(self._plans.get(self._key(domain, way)), choice)
+        return way if isinstance(way, TryLater) else _of_choice(self._plans.get(self._key(domain, way, demand)), choice)
 
-    async def resolve(self, domain: str, choice: RouteChoice | None = None) -> Routing:
+    async def resolve(self, domain: str, choice: RouteChoice | None = None, demand: TlsDemand | None = None) -> Routing:
         """Return the routing, with DNS look-ups if needed; equal hosts are in a new random order."""
         if self._is_local(domain):
             return _LOCAL
@@ -96,8 +99,8 @@ class MailRouter:
         way = self._way(domain, choice)
         if isinstance(way, TryLater):
             return way
-        key = self._key(domain, way)
-        return _of_choice(await self._running.run(key, lambda: self._resolve(domain, way, key)), choice)
+        key = self._key(domain, way, demand)
+        return _of_choice(await self._running.run(key, lambda: self._resolve(domain, way, key, demand)), choice)
 
     def _way(self, domain: str, choice: RouteChoice | None) -> _Way | TryLater:
         """Return where mail for a domain goes by a choice, or without one."""
@@ -110,14 +113,15 @@ class MailRouter:
                 return ordered_way(choice, domain, self._rules)
         return self._rules.smarthost or domain
 
-    def _key(self, domain: str, way: _Way) -> _Key:
+    def _key(self, domain: str, way: _Way, demand: TlsDemand | None) -> _Key:
+        key: _PlainKey = _ALL if way is self._rules.smarthost else way
         if self._by_domain:
-            return domain, way
-        return _ALL if way is self._rules.smarthost else way
+            key = domain, way
+        return key if demand is None else (demand, key)
 
-    async def _resolve(self, domain: str, way: _Way, key: _Key) -> Routing:
+    async def _resolve(self, domain: str, way: _Way, key: _Key, demand: TlsDemand | None) -> Routing:
         plans, carriage_of = self._plans, self._carriage_of
-        decision = await self._ask(way)
+        decision = await self._ask(way, demand)
         routing = decision.routing
         if carriage_of is not None and isinstance(routing, Plan):
             name = "" if isinstance(way, str) else way.name
@@ -128,8 +132,10 @@ class MailRouter:
         plans.put(key, routing, min(decision.ttl, MAX_PLAN_TTL))
         return routing
 
-    async def _ask(self, way: _Way) -> Decision:
-        return await (self._by_mx.resolve(way) if isinstance(way, str) else self._by_smarthost.resolve(way))
+    async def _ask(self, way: _Way, demand: TlsDemand | None) -> Decision:
+        if isinstance(way, str):
+            return await self._by_mx.resolve(way, demand)
+        return await self._by_smarthost.resolve(way, demand)
 
 
 def _of_choice(routing: _Found, choice: RouteChoice | None) -> _Found | TryLater:

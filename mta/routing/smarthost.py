@@ -1,6 +1,7 @@
 """The routes of a smarthost: its hosts in the configured order, by address and never by MX."""
 
 import random
+from dataclasses import replace
 
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -11,6 +12,7 @@ from mta.routing.hostpatterns import host_address, matches
 from mta.routing.mx_order import fair_shares, interleave
 from mta.routing.route import Plan, Route, Routing, Smarthost, TlsRule
 from mta.routing.rules import Decision, RouterRules
+from mta.smtp.parameters import TlsDemand
 
 #: Ports where TLS begins with the first byte: 465 (RFC 8314 section 7.3) and Amazon's second one.
 IMPLICIT_TLS_PORTS = frozenset({465, 2465})
@@ -27,8 +29,17 @@ class SmarthostRouting:
         self._resolver = resolver
         self._rng = rng
 
-    async def resolve(self, smarthost: Smarthost) -> Decision:
-        """Return the plan for all mail that goes to this smarthost."""
+    async def resolve(self, smarthost: Smarthost, demand: TlsDemand | None = None) -> Decision:
+        """Return the plan for all mail that goes to this smarthost and has this demand on TLS."""
+        decision = await self._resolve(smarthost)
+        if demand is not TlsDemand.REQUIRED or not isinstance(decision.routing, Plan):
+            return decision
+        # Imported if needed, because few messages have it.
+        from mta.routing.demands.of_message import proven_by_name  # noqa: PLC0415
+
+        return replace(decision, routing=proven_by_name(decision.routing, smarthost.tls))
+
+    async def _resolve(self, smarthost: Smarthost) -> Decision:
         hosts = smarthost.hosts
         asking = [Deferred.fromCoroutine(self._look_up(host)) for host, _ in hosts]
         answers = await gatherResults(asking, consumeErrors=True)

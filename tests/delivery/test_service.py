@@ -1,6 +1,7 @@
 """The whole delivery side, with a queue, hosts and mailboxes in memory."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -10,7 +11,7 @@ from mta.delivery.destinations.window import window_limits
 from mta.delivery.dispatch import PATIENCE
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.local.interface import Outcomes
-from mta.message.envelope import Notify, Recipient
+from mta.message.envelope import Notify, Recipient, TlsDemand
 from mta.message.outcome import Failed, TryLater
 from mta.queue.interface import (
     Action,
@@ -135,6 +136,21 @@ class DeliveryTests(ServiceCase):
         new = self.hand_over("bob@gone.test", "bob@slow.test")
         assert self.statuses(new) == [Status.FAILED, Status.WAITING]
         assert [str(request.envelope.recipients[0].address) for request in self.connector.requests] == ["alice@a.test"]
+
+    def test_the_demand_of_a_message_on_tls_decides_on_its_routing(self) -> None:
+        self.look_up("c.test").callback(Plan("mx.test", ()))
+        for demand in (None, *TlsDemand):
+            for domain in ("b.test", "c.test"):
+                self.router.demands.clear()
+                new = mail(f"bob@{domain}")
+                new = replace(new, envelope=replace(new.envelope, tls_demand=demand))
+                self.successResultOf(self.queue.add(new, self.clock.seconds()))
+                self.start() if not self.service.running else self.service.wake()
+                self.clock.advance(0)
+                assert self.statuses(new) == [Status.DELIVERED]
+                assert demand in self.router.demands
+                # The look of the filter at dead destinations is by domain alone.
+                assert self.router.demands <= {demand, None}
 
     def test_recipients_whose_routing_is_known_do_not_wait_for_the_others(self) -> None:
         finding = self.look_up("slow.test")

@@ -4,6 +4,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from mta.routing.choice import Discard, Fail, Reroute, RouteChoice, ViaSmarthost
 from mta.routing.route import Local, Plan, Routing
+from mta.smtp.parameters import TlsDemand
 
 
 class FakeRouter:
@@ -18,11 +19,17 @@ class FakeRouter:
         self.slow: dict[str, Deferred[Routing]] = {}
         #: What `resolve` was asked for.
         self.asked: list[tuple[str, RouteChoice | None]] = []
+        #: The demands of messages that it was asked for.
+        self.demands: set[TlsDemand | None] = set()
 
-    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing | None:
+    def cached(self, domain: str, choice: RouteChoice | None = None, demand: TlsDemand | None = None) -> Routing | None:
+        self.demands.add(demand)
         return None if domain in self.slow else self._routing(domain, choice)
 
-    def resolve(self, domain: str, choice: RouteChoice | None = None) -> Deferred[Routing]:
+    def resolve(
+        self, domain: str, choice: RouteChoice | None = None, demand: TlsDemand | None = None
+    ) -> Deferred[Routing]:
+        self.demands.add(demand)
         self.asked.append((domain, choice))
         return self.slow[domain] if domain in self.slow else succeed(self._routing(domain, choice))
 

@@ -9,6 +9,7 @@ from mta.routing.choice import RouteChoice
 from mta.routing.route import Plan, Routing
 from mta.smtp.address import Address
 from mta.smtp.domains import domain_list
+from mta.smtp.parameters import TlsDemand
 from mta.smtp.replies import Reply
 
 FRIEND = Client("127.0.0.1", trusted=True)
@@ -141,10 +142,12 @@ class SlowRouter:
         self.memory = memory
         self.finding: Deferred[Routing] = Deferred()
 
-    def cached(self, domain: str, choice: RouteChoice | None = None) -> Routing | None:
+    def cached(self, domain: str, choice: RouteChoice | None = None, demand: TlsDemand | None = None) -> Routing | None:
         return self.memory
 
-    def resolve(self, domain: str, choice: RouteChoice | None = None) -> Deferred[Routing]:
+    def resolve(
+        self, domain: str, choice: RouteChoice | None = None, demand: TlsDemand | None = None
+    ) -> Deferred[Routing]:
         return self.finding
 
 

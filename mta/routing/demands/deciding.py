@@ -42,6 +42,10 @@ class PublishedDemands:
         """Whether MTA-STS decides about hosts, and not only tells of them."""
         return terms.enforce_sts and self.policy is not None and self.policy.mode is StsMode.ENFORCE
 
+    def names(self, host: str) -> bool:
+        """Whether there is a policy of MTA-STS, enforced or in testing, that names a host."""
+        return self.policy is not None and self.policy.mode is not StsMode.NONE and self.policy.allows(host)
+
     def allows(self, host: str) -> bool:
         """Whether the policy of MTA-STS names a host. Without a policy every host is allowed."""
         return self.policy is None or self.policy.allows(host)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, gatherResults
 
 from mta.dns.answers import LookupFailed, MxAnswer, Resolver
-from mta.message.outcome import ErrorKind, TryLater
+from mta.message.outcome import ErrorKind, Failed, TryLater
 from mta.routing.demands.dane import Dane, MxFinding, TlsaFinding
 from mta.routing.demands.deciding import (
     DemandTerms,
@@ -25,11 +25,13 @@ from mta.routing.demands.deciding import (
     weakened,
 )
 from mta.routing.demands.notices import DomainNotices
+from mta.routing.demands.of_message import no_proven_host, proven_mx
 from mta.routing.demands.tls_policy import TlsLevel, TlsPolicyEntry
 from mta.routing.destination_names import demanded_destination
 from mta.routing.direct import DirectRouting, mx_records
 from mta.routing.route import Plan, Route
 from mta.routing.rules import Decision
+from mta.smtp.parameters import TlsDemand
 from mta.sts.interface import PolicySource
 from mta.sts.policy import StsPolicy
 
@@ -73,16 +75,20 @@ class SecuredRouting:
         self._notice = notice
         self._weaker, self._unnamed = DomainNotices(seconds), DomainNotices(seconds)
 
-    async def resolve(self, domain: str) -> Decision:
+    async def resolve(self, domain: str, demand: TlsDemand | None = None) -> Decision:
         """Return the routing of mail for this domain or address literal, and the proofs of its hosts."""
-        return (await self.explain(domain)).decision
+        return (await self.explain(domain, demand)).decision
 
-    async def explain(self, domain: str) -> SecuredDecision:
+    async def explain(self, domain: str, demand: TlsDemand | None = None) -> SecuredDecision:
         """Return the same with the demands that decided."""
         if domain.startswith("["):
-            return SecuredDecision(await self._direct.resolve(domain), PublishedDemands(domain))
+            return SecuredDecision(await self._direct.resolve(domain, demand), PublishedDemands(domain))
         domain = domain.lower()
         entry = self._terms.tls_policy.entry(domain)
+        if demand is TlsDemand.REQUIRED:
+            return await self._by_published(domain, entry, required=True)
+        if demand is TlsDemand.OPTIONAL and entry is None:
+            return await self._without_published(domain)
         if entry is None or entry.level is TlsLevel.DANE:
             return await self._by_published(domain, entry)
         decision = await self._direct.resolve(domain)
@@ -91,9 +97,21 @@ class SecuredRouting:
             Deferred.fromCoroutine(self._tell_if_weaker(domain, entry, decision.routing))
         return self._applied(decision, published, entry, {})
 
-    async def _by_published(self, domain: str, entry: TlsPolicyEntry | None) -> SecuredDecision:
-        """Return the routing by what a domain publishes, of which its entry of TLS_POLICY leaves DANE alone."""
-        answer, mx, policy = await self._look_up(domain, with_policy=entry is None)
+    async def _without_published(self, domain: str) -> SecuredDecision:
+        """Return the routing of a message for which policies of domains do not count; those of the operator do."""
+        default = self._terms.tls_policy.default
+        if default is not None and default.level is TlsLevel.DANE:
+            return await self._by_published(domain, default)
+        return self._applied(await self._direct.resolve(domain), PublishedDemands(domain), None, {})
+
+    async def _by_published(
+        self, domain: str, entry: TlsPolicyEntry | None, *, required: bool = False
+    ) -> SecuredDecision:
+        """Return the routing by what a domain publishes, of which its entry of TLS_POLICY leaves DANE alone.
+
+        With `required` the message has REQUIRETLS, for which a policy also proves the hosts that it names.
+        """
+        answer, mx, policy = await self._look_up(domain, with_policy=entry is None or required)
         if mx.failure and not isinstance(answer, LookupFailed):
             text = f"looking up the MX of {domain}: {mx.failure}; mail stays queued. {lifted_by(domain)}"
             failed = TryLater(text, status="4.7.5", kind=ErrorKind.DNS)
@@ -110,7 +128,7 @@ class SecuredRouting:
         decision = await self._direct.by_mx(domain, answer, allows)
         decision = replace(decision, ttl=min(decision.ttl, mx.ttl))
         findings = await self._findings(decision.routing.routes) if isinstance(decision.routing, Plan) else {}
-        secured = self._applied(decision, published, entry, findings)
+        secured = self._applied(decision, published, entry, findings, required=required)
         return replace(secured, hosts=(*secured.hosts, *refused))
 
     async def _look_up(self, domain: str, *, with_policy: bool) -> tuple[MxAnswer, MxFinding, StsPolicy | None]:
@@ -149,6 +167,8 @@ class SecuredRouting:
         published: PublishedDemands,
         entry: TlsPolicyEntry | None,
         findings: Mapping[str, TlsaFinding],
+        *,
+        required: bool = False,
     ) -> SecuredDecision:
         """Return the decision with the demand on each of its routes, without the hosts that are left out."""
         plan = decision.routing
@@ -156,9 +176,14 @@ class SecuredRouting:
             return SecuredDecision(decision, published, entry)
         ttl = min([decision.ttl, *(finding.ttl for finding in findings.values())])
         demands = self._demands(list(dict.fromkeys(route.host for route in plan.routes)), published, findings)
+        if required:
+            demands = tuple(proven_mx(demand, published) for demand in demands)
         used = {demand.host: demand for demand in demands if not demand.left_out}
         if not used:
-            return SecuredDecision(Decision(no_host_left(published.domain, demands), ttl), published, entry, demands)
+            failure: Failed | TryLater = no_host_left(published.domain, demands)
+            if required:
+                failure = no_proven_host(published, demands, may_change=self._dane is not None and self._dane.off)
+            return SecuredDecision(Decision(failure, ttl), published, entry, demands)
         self._tell_unnamed(published, demands)
         routes = tuple(_demanded(route, used[route.host]) for route in plan.routes if route.host in used)
         name = demanded_destination(plan.destination, routes, self._terms.tls)
