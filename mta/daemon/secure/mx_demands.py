@@ -8,6 +8,7 @@ from mta.daemon.parts.context import RelayContext
 from mta.dns.resolver import DnsResolver
 from mta.routing.direct import DirectRouting, MxRouting
 from mta.routing.rules import Decision
+from mta.smtp.parameters import TlsDemand
 
 if TYPE_CHECKING:
     from mta.daemon.secure.secured_mx import SecuredMx
@@ -39,9 +40,9 @@ class MxDemands(MultiService):
         if self._used and self._context.settings.smarthost is None:
             self._built()
 
-    async def resolve(self, domain: str) -> Decision:
+    async def resolve(self, domain: str, demand: TlsDemand | None = None) -> Decision:
         """Return the routing of mail for a domain; see MxRouting."""
-        return await self._built().routing.resolve(domain)
+        return await self._built().routing.resolve(domain, demand)
 
     def session_ended(self, session: "TlsSession") -> None:
         """Take the result of a session with an MX host."""
