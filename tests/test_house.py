@@ -86,8 +86,8 @@ MAY_IMPORT = {
         "mta.tls.dane",
     },
     "mta.tls.dane": {"mta.dns.answers", "mta.routing.demands.proof", "mta.tls.certificate_text"},
-    "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns"},
-    "mta.routing.demands": {"mta.dns", "mta.message.outcome", "mta.routing", "mta.sts"},
+    "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns", "mta.routing.demands.of_message"},
+    "mta.routing.demands": {"mta.dns", "mta.message.outcome", "mta.routing", "mta.smtp.parameters", "mta.sts"},
     "mta.events": {
         "mta.blocking",
         "mta.event_log.lines",
@@ -731,6 +731,7 @@ MAY_IMPORT_EXACTLY = {
         "mta.routing.carriage",
         "mta.routing.choice",
         "mta.routing.demands.proof",
+        "mta.smtp.parameters",
     },
     "mta.routing.choice": {"mta.routing.route", "mta.smtp.address"},
     "mta.routing.hostpatterns": set(),
