@@ -7,7 +7,7 @@
 -- Claims the messages that are longest due, or some of those in `%(among)s`, at which a filter has looked. Messages that
 -- another relay has locked are passed over: it claims or changes them. The claim ends with the message by
 -- which the octets of its bodies exceed `%(octets)s`. The rows of `message` as the statement found them have the due
--- times by which the claims are ordered.
+-- times by which the claims are ordered. If the lease of another relay ran out that lives, its marks become doubt.
 
 -- name: claim
 WITH longest_due AS MATERIALIZED (
@@ -36,7 +36,14 @@ taken AS (
     WHERE small < %(octets)s AND large < %(large_octets)s
 ),
 claimed AS (
-    UPDATE message SET node = %(node)s, token = token + 1, due = %(until)s, leased_since = %(now)s
+    UPDATE message
+    SET node = %(node)s, token = token + 1, due = %(until)s, leased_since = %(now)s,
+        doubt = CASE WHEN node IS NULL OR node = %(node)s THEN doubt ELSE coalesce((
+            SELECT jsonb_build_object(message.id, coalesce(message.doubt::jsonb -> message.id::text, '[]')
+                                                  || jsonb_agg(range))::text
+            FROM lane, jsonb_array_elements(lane.sending::jsonb -> message.id::text) AS range
+            WHERE lane.node = message.node
+            HAVING count(*) > 0), doubt) END
     WHERE id = ANY (ARRAY(SELECT id FROM taken))
     RETURNING id, token, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type,
               smtputf8, ret, envid, delay_reported, login, tls_demand, doubt

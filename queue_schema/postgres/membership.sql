@@ -82,14 +82,16 @@ FROM node WHERE NOT fenced AND id <> %(node)s;
 UPDATE chore SET next = clock_timestamp() + %(interval)s * interval '1 s'
 WHERE name = %(name)s AND next <= clock_timestamp() RETURNING 1;
 
--- A relay that finds itself fenced off may still add a message whose chunks it stored before, as a new node.
+-- A relay that finds itself fenced off may still add a message whose chunks it stored before, as a new node. Of one that
+-- lives, an add may have failed after its chunks were stored.
 
 -- name: sweep_chunks
 WITH stray AS (
     SELECT message_id, n FROM chunk
     WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.id = chunk.message_id)
-    AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = chunk.node
-                    AND (NOT fenced OR alive_until > clock_timestamp() - %(age)s * interval '1 s'))
+    AND (stored < extract(epoch FROM clock_timestamp()) - %(most_age)s
+         OR NOT EXISTS (SELECT 1 FROM node WHERE node.id = chunk.node
+                        AND (NOT fenced OR alive_until > clock_timestamp() - %(age)s * interval '1 s')))
     LIMIT %(limit)s
 ), swept AS (
     DELETE FROM chunk USING stray WHERE chunk.message_id = stray.message_id AND chunk.n = stray.n RETURNING 1

@@ -150,6 +150,7 @@ CREATE TABLE chunk (
     n integer NOT NULL CHECK (n >= 0),
     node bigint NOT NULL,
     data bytea NOT NULL,
+    stored double precision NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
     PRIMARY KEY (message_id, n)
 );
 ALTER TABLE chunk ALTER COLUMN data SET STORAGE EXTERNAL;

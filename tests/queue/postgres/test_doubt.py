@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.queue.interface import Settlement, Verdict
+from mta.queue.interface import LeaseLost, Settlement, Verdict
 from mta.queue.postgres.membership.takeover import take_over
 from mta.queue.postgres.queue import PostgresQueue
 from mta.queue.postgres.session import DatabaseSession
@@ -32,6 +32,25 @@ def peer(database_url: str, tmp_path: Path) -> PostgresQueue:
     session.close()
     now(dead.close())
     return peer
+
+
+def test_it_is_told_if_the_lease_of_a_living_relay_ran_out(database_url: str, tmp_path: Path):
+    create_schema(database_url)
+    slow, second, third = (open_alone(database_url, tmp_path, lambda: NOW) for _ in range(3))
+    claim = now(slow.add(mail("a@one.test", "b@two.test"), NOW, LEASE))
+    now(slow.note_in_flight(claim.id, [0]))
+    other = now(slow.add(mail("c@three.test"), NOW, LEASE))
+    taken = {claim.id: claim for claim in now(second.claim(NOW + LEASE, 10, LEASE))}
+    assert set(taken) == {claim.id, other.id}
+    assert now(second.note_in_flight(other.id, [0])) == frozenset()
+    # It stays in the row, if the second relay loses it too before it sends.
+    now(third.claim(NOW + 2 * LEASE, 10, LEASE))
+    assert now(third.note_in_flight(claim.id, [0, 1])) == {0}
+    assert now(third.note_in_flight(other.id, [0])) == {0}
+    with pytest.raises(LeaseLost):
+        now(slow.note_in_flight(claim.id, [1]))
+    for queue in (slow, second, third):
+        now(queue.close())
 
 
 def claimed(peer: PostgresQueue):

@@ -2,7 +2,7 @@
 
 A body of more than MAX_MEMORY_BODY octets is a file only while it arrives and while it is delivered. No file holds mail
 that is promised to anybody, so that all are removed at start. Chunks of a message that was never added are removed when
-the relay that stored them is gone (`mta.queue.postgres.membership.chores`).
+the relay that stored them is gone, or after an hour (`mta.queue.postgres.membership.chores`).
 """
 
 import os

@@ -14,6 +14,9 @@ MAX_TRANSACTION = 600.0
 #: and seconds for which its row is kept for an operator.
 _CHUNKS_AGE = 600.0
 _NODE_AGE = 86400.0
+#: Seconds after which chunks go whose message is not in the queue by then, though their node lives. An add whose chunks
+#: are stored takes a minute or two at the most.
+_MOST_CHUNKS_AGE = 3600.0
 # Seconds for which a destination is remembered that nobody has tried again.
 _DESTINATION_AGE = 86400.0
 #: Chunks of 256 KiB and nodes that one statement removes.
@@ -30,12 +33,12 @@ def take_chore(session: DatabaseSession, name: str, interval: float) -> bool:
 
 
 def sweep(session: DatabaseSession) -> None:
-    """Remove old rows: chunks of no message and no living node, destinations, and nodes that were fenced off. Blocks.
+    """Remove old rows: chunks of no message, destinations, and nodes that were fenced off. Blocks.
 
     The counts of their lanes go to the operators' lane, so that the tables do not grow with each start of a relay and
     the ledger adds up. Raises QueueError.
     """
-    _repeat(session, SQL.sweep_chunks, {"age": _CHUNKS_AGE, "limit": _CHUNKS})
+    _repeat(session, SQL.sweep_chunks, {"age": _CHUNKS_AGE, "most_age": _MOST_CHUNKS_AGE, "limit": _CHUNKS})
     _repeat(session, SQL.fold_nodes, {"age": _NODE_AGE, "limit": _NODES})
     session.rows(SQL.sweep_destinations, {"age": _DESTINATION_AGE})
 

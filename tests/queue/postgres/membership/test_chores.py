@@ -78,6 +78,17 @@ def test_chunks_without_a_message_go_when_their_node_is_gone(shared: SharedQueue
     assert chunks(shared) == [1, 3, 4]
 
 
+def test_chunks_whose_add_failed_go_after_an_hour_though_their_node_lives(shared: SharedQueue):
+    mine = shared.node()
+    shared.add(1)
+    for message in (1, 2, 3):
+        add_chunk(shared, message, mine)
+    shared.rows("UPDATE chunk SET stored = stored - 3590")
+    shared.rows("UPDATE chunk SET stored = stored - 20 WHERE message_id < 3")
+    sweep(shared.session())
+    assert chunks(shared) == [1, 3]
+
+
 def test_a_transaction_that_is_open_for_long_is_found(shared: SharedQueue):
     assert longest_transaction(shared.session()) is None
     other = shared.session()
