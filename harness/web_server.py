@@ -3,6 +3,7 @@
 Any answer can be given, and none.
 """
 
+import socket
 import ssl
 import threading
 import time
@@ -88,8 +89,15 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(self, web: WebServer) -> None:
+        self.address_family = socket.AF_INET6 if ":" in web.address else socket.AF_INET
         super().__init__((web.address, web.port), _Handler)
         self.web = web
+
+    def server_bind(self) -> None:
+        """Leave IPv4 to another server."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Shake hands in the thread of the connection, then serve it."""

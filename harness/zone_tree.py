@@ -174,6 +174,10 @@ class ZoneTree:
         """Give a name further records in its zone."""
         self.of(name).add(name, rdtype, *texts)
 
+    def remove(self, name: str, rdtype: str) -> None:
+        """Remove the records of a name and type."""
+        self.of(name).remove(name, rdtype)
+
     @property
     def anchor(self) -> str:
         """The text of a trust anchor file: the key of the root."""

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from harness import network_namespace, zone_servers
 from harness.altering_dns import AlteringDns
-from harness.certificates import Leaf, authority
+from harness.certificates import Authority, Leaf, authority
 from harness.daemon import Daemon
+from harness.network import Network
 from harness.network_namespace import public_address, public_network
 from harness.policy_host import policy_host, record
 from harness.sink import Sink
@@ -42,15 +43,17 @@ def why_not() -> str | None:
 class SecureWorld:
     """Makes domains, their servers, and relays that deliver to them. What changes later counts after `publish`."""
 
-    def __init__(self, home: Path, stack: ExitStack) -> None:
+    def __init__(self, network: Network, home: Path, stack: ExitStack) -> None:
+        self.network = network
         self.home = home
         self.tree = ZoneTree(NAME_SERVER)
         self._stack = stack
         self._hosts = count(10)
         self._files = count()
         self._nsd: Nsd | None = None
-        #: The name server of relays. It alters the answers of a validating unbound.
+        #: The name server of relays. It alters the answers of an unbound, which validates them or does not.
         self.dns = AlteringDns(DNS, RESOLVER)
+        self.validating = True
 
     def domain(self, name: str, *hosts: str, signed: bool = True) -> TreeZone:
         """Return a domain with these MX hosts, most wanted first."""
@@ -59,7 +62,9 @@ class SecureWorld:
             zone.set(name, "MX", *(f"{10 * number} {host}." for number, host in enumerate(hosts, 1)))
         return zone
 
-    def host(self, name: str, *rules: Rule, shows: Leaf | None = None, chain: Sequence[Leaf] = (), **more: Any) -> Sink:
+    def host(
+        self, name: str, *rules: Rule, shows: Leaf | None = None, chain: Sequence[Leaf | Authority] = (), **more: Any
+    ) -> Sink:
         """Return an MX host at an address of its own, which shows a certificate, or without one offers no TLS."""
         address = self._new_address(name)
         tls = self.files(shows, *chain) if shows else None
@@ -69,14 +74,17 @@ class SecureWorld:
         """Return the policy host of a domain, whose record announces the policy with the id 1."""
         name = policy_host(domain)
         self.announce(domain, "1")
-        tls = self.files(shows or ROOT.leaf([name]))
-        return self._stack.enter_context(WebServer(tls, self._new_address(name), answer, **more))
+        return self.web_server(shows or ROOT.leaf([name]), self._new_address(name), answer, **more)
+
+    def web_server(self, shows: Leaf, address: str, answer: WebAnswer, **more: Any) -> WebServer:
+        """Return a web server at port 443 of an address."""
+        return self._stack.enter_context(WebServer(self.files(shows), address, answer, **more))
 
     def announce(self, domain: str, policy_id: str) -> None:
         """Announce the policy of a domain with this id."""
         self.tree.set(f"_mta-sts.{domain}", "TXT", record(policy_id))
 
-    def files(self, leaf: Leaf, *chain: Leaf) -> tuple[str, str]:
+    def files(self, leaf: Leaf, *chain: Leaf | Authority) -> tuple[str, str]:
         """Return the names of new files with a certificate, those above it, and its key."""
         certificate, key = leaf.write(self.home, f"pair{next(self._files)}")
         certificate.write_bytes(b"".join(each.certificate_pem for each in (leaf, *chain)))
@@ -86,7 +94,8 @@ class SecureWorld:
         """Have the name servers serve the domains as they are now."""
         if self._nsd is None:
             self._nsd = self._stack.enter_context(Nsd(self.tree, self.home / "nsd", NAME_SERVER))
-            self._stack.enter_context(Unbound(self.tree, self.home / "unbound", RESOLVER))
+            resolver = Unbound(self.tree, self.home / "unbound", RESOLVER, validating=self.validating)
+            self._stack.enter_context(resolver)
             self._stack.enter_context(self.dns)
         else:
             self._nsd.publish()
@@ -116,8 +125,8 @@ class SecureWorld:
 @contextmanager
 def secure_world(home: Path) -> Iterator[SecureWorld]:
     """Return a maker of domains and relays; they end with the block. Raises NoNetworkError."""
-    with public_network(), ExitStack() as stack:
-        yield SecureWorld(home, stack)
+    with public_network() as network, ExitStack() as stack:
+        yield SecureWorld(network, home, stack)
 
 
 def tlsa(usage: int, selector: int, certificate: x509.Certificate, matching: int = 1) -> str:

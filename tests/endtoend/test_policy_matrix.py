@@ -16,15 +16,37 @@ from tests.endtoend.mails import mail
 from tests.endtoend.policy_matrix import POLICIES, STATES, domain_of, make_domains, recipients
 from tests.endtoend.secure_world import DNS, ROOT
 
+# fmt: off
+RELAY = {
+    #           good            name          expired       key             clear    downgraded bogus
+    "none":    ("verified",     "unverified", "unverified", "verified",     "clear", "waits",   "waits"),
+    "testing": ("verified sts", "unverified", "unverified", "verified sts", "clear", "waits",   "waits"),
+    "enforce": ("verified sts", "waits",      "waits",      "verified sts", "waits", "waits",   "waits"),
+    "dane":    ("dane",         "dane",       "dane",       "waits",        "waits", "waits",   "waits"),
+    "both":    ("dane",         "dane",       "dane",       "waits",        "waits", "waits",   "waits"),
+}
 #: Debian 12 has Postfix 3.7 and postfix-mta-sts-resolver 1.1. Levels as Postfix's log has them; "clear" is no TLS.
 POSTFIX = {
-    #           good        name         expired      key         clear    downgraded bogus
-    "none":    ("Trusted",  "Trusted",   "Untrusted", "Trusted",  "clear", "clear",   "waits"),
-    "testing": ("Trusted",  "Trusted",   "Untrusted", "Trusted",  "clear", "clear",   "waits"),
-    "enforce": ("Verified", "waits",     "waits",     "Verified", "waits", "clear",   "waits"),
-    "dane":    ("Verified", "Verified",  "Verified",  "waits",    "waits", "clear",   "waits"),
-    "both":    ("Verified", "waits",     "waits",     "Verified", "waits", "clear",   "waits"),
-}  # fmt: skip
+    #           good            name          expired       key             clear    downgraded bogus
+    "none":    ("Trusted",      "Trusted",    "Untrusted",  "Trusted",      "clear", "clear",   "waits"),
+    "testing": ("Trusted",      "Trusted",    "Untrusted",  "Trusted",      "clear", "clear",   "waits"),
+    "enforce": ("Verified",     "waits",      "waits",      "Verified",     "waits", "clear",   "waits"),
+    "dane":    ("Verified",     "Verified",   "Verified",   "waits",        "waits", "clear",   "waits"),
+    "both":    ("Verified",     "waits",      "waits",      "Verified",     "waits", "clear",   "waits"),
+}
+# fmt: on
+_VALIDATED = (
+    "Postfix believes its name server, and the relay validates by itself, so that a forged absence is no absence"
+)
+_REPLACED = "the resolver's policy replaces DANE in Postfix; the relay prefers DANE (RFC 8461 section 2)"
+_HEALED = "in Postfix MTA-STS heals a TLSA record that does not match, which RFC 8461 section 2 forbids"
+#: The pairs in which only one of them sends the mail, with the reason.
+DIFFERENCES = {
+    **{(policy, "downgraded"): _VALIDATED for policy in POLICIES},
+    ("both", "name"): _REPLACED,
+    ("both", "expired"): _REPLACED,
+    ("both", "key"): _HEALED,
+}
 
 _RESOLVER = """\
 host: 127.0.0.1
@@ -37,6 +59,35 @@ cache:
 def table(outcomes):
     """Return outcomes by domain in the form of the tables above."""
     return {policy: tuple(outcomes[domain_of(policy, state)] for state in STATES) for policy in POLICIES}
+
+
+@pytest.mark.parametrize("validator", ["libunbound", "trust"])
+def test_the_relay(secure, validator):
+    make_domains(secure)
+    relay = secure.relay(RETRY_SCHEDULE="F,1h,15m", DNSSEC=validator)
+    relay.submit(mail(), recipients())
+    until(lambda: len(relay_outcomes(relay)) == len(recipients()), what="the outcomes of the relay")
+    outcomes = table(relay_outcomes(relay))
+    if validator == "trust":
+        # The relay believes its name server, as Postfix does.
+        downgraded = STATES.index("downgraded")
+        assert {row[downgraded] for row in outcomes.values()} == {"clear"}
+        outcomes = {key: (*row[:downgraded], "waits", *row[downgraded + 1 :]) for key, row in outcomes.items()}
+    assert outcomes == RELAY
+    # Each mail that waits names the setting that would send it.
+    for event in relay.events("deferred"):
+        domain = event["to"].strip("<>").partition("@")[2]
+        assert domain.endswith("-bogus.example") or f"TLS_POLICY={domain}=opportunistic" in event["reply"]
+
+
+def test_the_relay_and_postfix_differ_where_a_reason_is_known():
+    waits = {
+        (policy, state)
+        for policy in POLICIES
+        for state, ours, theirs in zip(STATES, RELAY[policy], POSTFIX[policy], strict=True)
+        if (ours == "waits") != (theirs == "waits")
+    }
+    assert waits == set(DIFFERENCES)
 
 
 @pytest.fixture
@@ -92,3 +143,12 @@ def postfix_outcomes(server):
         if found := re.search(r"to=<ann@([\w.-]+)>.* status=(\w+)", line):
             outcomes[found[1]] = levels.get(found[1], "clear") if found[2] == "sent" else "waits"
     return outcomes
+
+
+def relay_outcomes(relay):
+    """Return the outcomes so far by domain, from the events."""
+    outcomes = {event["to"]: "waits" for event in relay.events("deferred")}
+    for event in relay.events("delivered"):
+        end = re.search(r"(verified sts|dane|unverified|verified)( \(.*)?$", event.get("tls") or "")
+        outcomes[event["to"]] = end[1] if end else "clear"
+    return {to.strip("<>").partition("@")[2]: outcome for to, outcome in outcomes.items()}
