@@ -28,7 +28,7 @@ RUN cd /opt/smtprelay/lib/python3.13/site-packages \
 FROM debian:trixie-slim
 
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates python3 \
+    && apt-get install --yes --no-install-recommends ca-certificates dns-root-data libunbound8 python3 \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old
 

@@ -118,8 +118,8 @@ def _texts(kind: str, records: list[Any]) -> list[str]:
         return [f"{preference} {_fqdn(host)}" for preference, host in records]
     if kind != "TXT":
         return records
-    # A text in quotation marks is written as in a zone file, so that it may have several strings.
-    return [text if text.startswith('"') else f'"{text}"' for text in records]
+    # A text in quotation marks or brackets is written as in a zone file, so that it may have several strings.
+    return [text if text.startswith(('"', "(")) else f'"{text}"' for text in records]
 
 
 def _fqdn(name: str) -> str:

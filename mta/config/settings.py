@@ -256,7 +256,6 @@ def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _N
         line_endings=get(table.LINE_ENDINGS),
         **_for_operators(reader),
         private_destinations=get(table.PRIVATE_DESTINATIONS),
-        verbose=_verbose(reader),
         notices=tuple(dict.fromkeys(reader.notices)),
         effective=effective_settings(reader, {**stand_ins, **_rules_dir(reader, root)}),
     )
@@ -272,6 +271,7 @@ def _for_operators(reader: SettingsReader) -> dict[str, Any]:
         "postmaster": _postmaster(reader),
         "history_days": reader.get(table.HISTORY_DAYS),
         "log_subject": reader.get(table.LOG_SUBJECT),
+        "verbose": _verbose(reader),
     }
 
 

@@ -37,7 +37,6 @@ class DomainFacts:
     """A domain of senders, and how the relay sends its mail."""
 
     domain: str
-    mailname: str
     #: The addresses that receivers see; empty if they are not known.
     addresses: tuple[str, ...] = ()
     #: The domains that providers of smarthosts want to be included in SPF, and the mechanisms for other smarthosts.
@@ -49,17 +48,14 @@ class DomainFacts:
 
 
 def check_domain(facts: DomainFacts, look_up: LookUp) -> Iterator[Finding]:
-    """Yield findings about SPF, DKIM, DMARC and MX of a domain, and about MTA-STS if the relay is an MX host of it."""
+    """Yield findings about SPF, DKIM, DMARC and MX of a domain."""
     by_spf = list(_spf(facts, look_up))
     yield from by_spf
     yield from _dkim(facts)
     proven = [finding for finding in by_spf if finding.level is Level.OK]
     signed = [key for key in facts.keys if key.matches]
     yield _dmarc(facts.domain, look_up, by=" and ".join(["SPF"] * bool(proven) + ["DKIM"] * bool(signed)))
-    exchangers = look_up(facts.domain, "MX")
-    yield _mx(facts.domain, exchangers, look_up)
-    if any(text.partition(" ")[2] == facts.mailname.lower() for text in exchangers.texts):
-        yield _mta_sts(facts.domain, look_up)
+    yield _mx(facts.domain, look_up(facts.domain, "MX"), look_up)
 
 
 def _spf(facts: DomainFacts, look_up: LookUp) -> Iterator[Finding]:
@@ -197,19 +193,3 @@ def _mx(domain: str, answer: Records, look_up: LookUp) -> Finding:
         level = failure if len(lost) == len(hosts) else warning
         return level(check, f"the MX hosts {', '.join(lost)} of {domain} have no address", "correct the MX records")
     return ok(check, f"mail to {domain} goes to {', '.join(hosts[:3])}")
-
-
-def _mta_sts(domain: str, look_up: LookUp) -> Finding:
-    """Return the finding about MTA-STS (RFC 8461) and TLS-RPT (RFC 8460) of a domain whose MX host the relay is."""
-    check = "domain/mta-sts"
-    if not any(text.startswith("v=STSv1") for text in look_up(f"_mta-sts.{domain}", "TXT").texts):
-        return skipped(check, f"{domain} has no MTA-STS policy")
-    if not addresses_of(f"mta-sts.{domain}", look_up).texts:
-        seen = f"{domain} announces an MTA-STS policy, but mta-sts.{domain}, which serves it, has no address"
-        return failure(check, seen, "serve the policy there, or remove the record of _mta-sts")
-    if not any(text.startswith("v=TLSRPTv1") for text in look_up(f"_smtp._tls.{domain}", "TXT").texts):
-        line = zone_line(f"_smtp._tls.{domain}", f"v=TLSRPTv1; rua=mailto:postmaster@{domain}")
-        return warning(
-            check, f"{domain} has an MTA-STS policy and no TLS-RPT, so that faults go unseen", "add it", line
-        )
-    return ok(check, f"{domain} has MTA-STS and TLS-RPT")

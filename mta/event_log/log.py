@@ -142,12 +142,13 @@ class EventLog(Emitter):
         held: bool = False,
         was_from: Address | None = None,
         tls: str = "",  # noqa: ARG002
+        release: float | None = None,
     ) -> None:
         """A message of `size` octets is on disk and the client was told so; `user` is its login.
 
         `rules` are the places of the rules that decided on it or changed it, `held` tells whether one of them had it
         held, and `was_from` is the sender that the client gave if a rule has set another one. `tls` is the
-        protection of the connection, for logs that count.
+        protection of the connection, for logs that count. `release` is the time before which it is not delivered.
         """
         origin = envelope.origin
         fields: dict[str, Field] = {
@@ -167,6 +168,8 @@ class EventLog(Emitter):
             fields["was-from"] = _path(was_from)
         if held:
             fields["held"] = "yes"
+        if release is not None:
+            fields["release"] = timestamp(release)
         self._emit_fields("accepted", fields)
 
     # Going out

@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mta.events.fresh import MAX_BATCH, FreshRecords, first_records
 from mta.events.records import numbered, record_time
+from mta.events.state_file import SpoolState, StateFile, sync_folder
 
 #: The folder in the home of a relay or a worker.
 FOLDER = "events"
-STATE, NEW_STATE = "state.json", "state.json.new"
 #: The largest spool; beyond it the oldest events are dropped.
 MAX_OCTETS = 64 * 1024 * 1024
 #: The octets of a segment after which the next one begins.
 SEGMENT_OCTETS = 4 * 1024 * 1024
-#: Events and octets of one batch.
-MAX_EVENTS, MAX_BATCH = 1000, 512 * 1024
 #: Seconds before the last event for which received events are kept, because a start after a kill compares them with
 #: the queue.
 KEPT_SECONDS = 180.0
@@ -35,19 +34,6 @@ _SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC
 
 class SpoolFull(OSError):
     """The disk has too little room for events."""
-
-
-@dataclass(slots=True)
-class SpoolState:
-    """The content of the state file."""
-
-    #: The number of the last event that the receiver has, or that was dropped.
-    received: int
-    #: When the spool was made.
-    since: float
-    dropped: int = 0
-    #: Whether the last process ended properly, so that all events were written.
-    clean: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +69,13 @@ class Spool:
         self._free = free or _free_octets
         self._lock = threading.Lock()
         self._folder.mkdir(0o700, exist_ok=True)
-        _sync(home)
+        sync_folder(home)
         # The first number and the octets of each segment, oldest first.
         self._segments = self._find_segments()
         first = self._segments[0][0] - 1 if self._segments else int(now * 1000)
-        self._state = _read_state(self._folder) or SpoolState(first, now)
+        self._state_file = StateFile(self._folder)
+        # Without it all events on disk are sent again.
+        self._state = self._state_file.read() or SpoolState(first, now)
         self._next = self._end_of_last() if self._segments else self._state.received + 1
         if self._next <= self._state.received:
             # A power cut took records that were received already; their numbers are not used again.
@@ -98,10 +86,10 @@ class Spool:
         # The segment and the offset of the next record to send.
         self._at: tuple[int, int] | None = None
         # Records that need not be read back: those at this place, up to this number.
-        self._fresh, self._fresh_end = b"", 0
+        self._fresh, self._fresh_end = FreshRecords(), 0
         self._descriptor: int | None = None
         self._state.clean = False
-        self._write_state(durably=True)
+        self._state_file.begin(self._state)
 
     @property
     def waiting(self) -> int:
@@ -155,12 +143,12 @@ class Spool:
             if self.waiting <= 0:
                 return None
             segment, offset = self._at or self._find_next()
-            data = _first_records(self._fresh) if self._fresh else self._read(segment, offset)
+            data, number = self._fresh.first() if self._fresh.octets else self._read(segment, offset)
             if not data:
                 # A single record is far smaller than MAX_BATCH, so that the segment ends here.
                 return self._skip_to_next_segment(segment)
             self._at = segment, offset
-            return Batch(data, self._state.received + data.count(b"\n"), self._state.dropped)
+            return Batch(data, self._state.received + number, self._state.dropped)
 
     def received(self, batch: Batch) -> None:
         """Note that the receiver has a batch, and remove segments that are not needed any more. Raises OSError."""
@@ -170,9 +158,9 @@ class Spool:
                 return
             segment, offset = self._at
             self._at = segment, offset + len(batch.data)
-            self._fresh = self._fresh[len(batch.data) :]
+            self._fresh.drop(len(batch.data))
             self._state.received = batch.last
-            self._write_state()
+            self._state_file.write(self._state)
             self._remove_received()
 
     def written_since(self, since: float) -> Iterator[Mapping[str, Any]]:
@@ -191,11 +179,13 @@ class Spool:
         """Note that all events were written, and close the files. Raises OSError."""
         with self._lock:
             self._state.clean = True
-            self._write_state(durably=True)
+            self._state_file.write(self._state, durably=True)
+            self._state_file.close()
             self._close_last()
 
     def remove(self) -> None:
         """Delete the spool. Raises OSError."""
+        self._state_file.close()
         self._close_last()
         for path in self._folder.iterdir():
             path.unlink()
@@ -234,30 +224,32 @@ class Spool:
         if not later:
             return None
         self._state.received = max(self._state.received, later[0] - 1)
-        data = self._read(later[0], 0)
+        data, number = self._read(later[0], 0)
         self._at = later[0], 0
-        return Batch(data, later[0] - 1 + data.count(b"\n"), self._state.dropped) if data else None
+        return Batch(data, later[0] - 1 + number, self._state.dropped) if data else None
 
-    def _read(self, segment: int, offset: int) -> bytes:
+    def _read(self, segment: int, offset: int) -> tuple[bytes, int]:
+        """Return the records of one batch at a place, and their number."""
         with self._path(segment).open("rb") as file:
             file.seek(offset)
-            return _first_records(file.read(MAX_BATCH))
+            data = first_records(file.read(MAX_BATCH))
+        return data, data.count(b"\n")
 
     def _remember(self, data: bytes, number: int, place: tuple[int, int]) -> None:
         """Keep records that were written at this place, if they are the next to send or follow those that are kept."""
         if self.waiting == 0:
-            self._at, self._fresh = place, data
-        elif self._fresh_end == self._next and place[1] and 0 < len(self._fresh) < MAX_BATCH:
-            self._fresh += data
-        else:
+            self._at = place
+            self._fresh.clear()
+        elif self._fresh_end != self._next or not place[1] or not 0 < self._fresh.octets < MAX_BATCH:
             return
+        self._fresh.add(data, number)
         self._fresh_end = self._next + number
 
     def _begin_segment(self) -> None:
         self._close_last()
         self._descriptor = os.open(self._path(self._next), os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFELY, 0o600)
         self._segments.append((self._next, 0))
-        _sync(self._folder)
+        sync_folder(self._folder)
 
     def _open_last(self) -> int:
         if self._descriptor is None:
@@ -291,10 +283,11 @@ class Spool:
             dropped += max(0, end - max(self._state.received, first - 1))
             self._state.received = max(self._state.received, end)
             if self._at is not None and self._at[0] == first:
-                self._at, self._fresh = None, b""
+                self._at = None
+                self._fresh.clear()
         if dropped:
             self._state.dropped += dropped
-            self._write_state()
+            self._state_file.write(self._state)
         return dropped
 
     def _remove_received(self) -> None:
@@ -309,51 +302,11 @@ class Spool:
             if self._at is not None and self._at[0] == first:
                 self._at = None
 
-    def _write_state(self, *, durably: bool = False) -> None:
-        state = self._state
-        fields = {name: getattr(state, name) for name in ("received", "since", "dropped", "clean")}
-        new = self._folder / NEW_STATE
-        with new.open("wb") as file:
-            file.write(json.dumps(fields).encode("ascii"))
-            if durably:
-                file.flush()
-                os.fsync(file.fileno())
-        new.rename(self._folder / STATE)
-        if durably:
-            _sync(self._folder)
-
-
-def _read_state(folder: Path) -> SpoolState | None:
-    """Return the state, or None if it is missing or damaged: then all events on disk are sent again."""
-    try:
-        fields = json.loads((folder / STATE).read_text("ascii"))
-        return SpoolState(
-            int(fields["received"]), float(fields["since"]), int(fields["dropped"]), bool(fields["clean"])
-        )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _first_records(data: bytes) -> bytes:
-    """Return the first records, with their line ends, that fit into a batch."""
-    whole = data[: data.rfind(b"\n", 0, MAX_BATCH) + 1]
-    if whole.count(b"\n") <= MAX_EVENTS:
-        return whole
-    return b"\n".join(whole.split(b"\n", MAX_EVENTS)[:MAX_EVENTS]) + b"\n"
-
 
 def _write_all(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _free_octets(folder: Path) -> int:

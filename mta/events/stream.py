@@ -14,8 +14,9 @@ from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
 from mta.event_log.repeats import Field
+from mta.events.fresh import MAX_EVENTS
 from mta.events.records import RECORD_OF
-from mta.events.spool import MAX_EVENTS, Batch, Spool
+from mta.events.spool import Batch, Spool
 
 #: Seconds for which events are gathered before they are written: the first ones, and at most those that follow soon,
 #: because each write has a sync and each batch a request. As many as a batch has are written at once.

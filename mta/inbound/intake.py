@@ -98,20 +98,9 @@ class Intake:
         """Return whether a message that has a hundred recipients may have one more."""
         return self.surplus_recipients < self.limits.surplus_recipients
 
-    def begin(
-        self,
-        envelope: Envelope,
-        client: Client,
-        tls: str = "",
-        rules: MessageRules | None = None,
-        *,
-        release: float | None = None,
-    ) -> "Incoming":
-        """Begin a message. `tls` names protocol and cipher for the trace header, `rules` decide after the data.
-
-        A message with a `release`, wall-clock seconds, is not delivered before.
-        """
-        return Incoming(self, envelope, client, tls, rules, release=release)
+    def begin(self, envelope: Envelope, client: Client, tls: str = "", rules: MessageRules | None = None) -> "Incoming":
+        """Begin a message. `tls` names protocol and cipher for the trace header, `rules` decide after the data."""
+        return Incoming(self, envelope, client, tls, rules)
 
 
 class Incoming:
@@ -133,24 +122,17 @@ class Incoming:
         "_held",
         "_intake",
         "_refusal",
-        "_release",
         "_rules",
         "_seen",
         "_tls",
         "_was_from",
         "_writer",
         "id",
+        "release",
     )
 
     def __init__(
-        self,
-        intake: Intake,
-        envelope: Envelope,
-        client: Client,
-        tls: str,
-        rules: MessageRules | None,
-        *,
-        release: float | None,
+        self, intake: Intake, envelope: Envelope, client: Client, tls: str, rules: MessageRules | None
     ) -> None:
         self._intake = intake
         self._envelope = envelope
@@ -158,8 +140,9 @@ class Incoming:
         self._tls = tls
         self._buffers = SESSION_OCTETS if tls else 0
         self._rules = rules
-        self._release = release
         self._description = NOT_DESCRIBED
+        #: The time before which the message is not to be delivered, wall-clock seconds; None means at once.
+        self.release: float | None = None
         self.id = intake.ids.new(intake.wall_clock())
         self._writer: BodyWriter = intake.queue.writer(self.id)
         # The octets up to the end of the header block and behind it; None once they are passed on.
@@ -203,13 +186,10 @@ class Incoming:
         try:
             body = self._writer.finish()
             mail = NewMail(self.id, self._envelope, body, held, self._description)
-            now, release = intake.wall_clock(), self._release
-            if release is not None and release > now:
-                # Its age counts from its release, and so does the time after which it is given up.
-                self._claim = await intake.queue.add(mail, release)
-            else:
-                lease = None if held else intake.delivery.lease(body.size)
-                self._claim = await intake.queue.add(mail, now, lease)
+            now, release = intake.wall_clock(), self.release or 0.0
+            lease = None if held or release > now else intake.delivery.lease(body.size)
+            # The age of a message counts from its release, and so does the time after which it is given up.
+            self._claim = await intake.queue.add(mail, max(now, release), lease)
         except QueueError as error:
             return self._refuse_error(error)
         except Exception as error:  # noqa: BLE001  a bug costs the client no reply
@@ -220,9 +200,9 @@ class Incoming:
             self._release_memory()
         self._deliverable = not held
         places = None if rules is None else rules.rulings.places
-        user, was_from = self._client.user, self._was_from
+        user, was, tls, until = self._client.user, self._was_from, self._tls, self.release
         intake.event_log.accepted(
-            self.id, self._envelope, body.size, user, places, held=held, was_from=was_from, tls=self._tls
+            self.id, self._envelope, body.size, user, places, held=held, was_from=was, tls=tls, release=until
         )
         return reply(250, "2.0.0", f"Ok: queued as {self.id}")
 

@@ -259,7 +259,8 @@ class Session:
             mail.tls_demand,
         )
         rules = None if self._book is None else self._message_rules(self._book)
-        self._incoming = self._intake.begin(envelope, self.client, self._tls, rules, release=mail.hold_until)
+        self._incoming = self._intake.begin(envelope, self.client, self._tls, rules)
+        self._incoming.release = mail.hold_until
         self.in_body = True
         return canned_replies.SEND_DATA
 

@@ -88,6 +88,7 @@ class CountingEventLog(EventLog):
         held: bool = False,
         was_from: Address | None = None,
         tls: str = "",
+        release: float | None = None,
     ) -> None:
         """Count and log a message that is on disk."""
         # Here and in `delivered`, each message would pay for calls, for `super`, and for fields that are passed on as a
@@ -96,7 +97,7 @@ class CountingEventLog(EventLog):
         accepted += (size, len(envelope.recipients), tls)
         if len(accepted) >= ACCEPTED_TOGETHER:
             self._counters.count_accepted()
-        EventLog.accepted(self, id, envelope, size, user, rules, held=held, was_from=was_from)
+        EventLog.accepted(self, id, envelope, size, user, rules, held=held, was_from=was_from, release=release)
 
     # Going out
 

@@ -85,6 +85,7 @@ class Entry:
     #: "" is the null sender.
     sender: str
     size: int
+    #: When it was accepted; when it is to be released if its client had it wait (`mta.queue.ids.release_of`).
     created: float
     client: str
     held: bool

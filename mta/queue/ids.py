@@ -123,6 +123,11 @@ def release_of(id: QueueId, created: float) -> float | None:
     return created if LEAST_RELEASE <= ahead <= MOST_RELEASE else None
 
 
+def arrival_of(id: QueueId, created: float) -> float:
+    """Return when the relay accepted a message: when its id was made if a client had it wait, else `created`."""
+    return created if release_of(id, created) is None else (to_number(id) >> _TAG_BITS) / 1_000_000
+
+
 def created(id: QueueId) -> float:
     """Return the wall-clock time at which an id was made."""
     return (to_number(id) >> _TAG_BITS) / 1_000_000

@@ -9,7 +9,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mta.message.body import Body, MemoryBody
-from mta.queue.ids import release_of, to_number
+from mta.queue.ids import to_number
 from mta.queue.interface import (
     Action,
     Audit,
@@ -145,7 +145,7 @@ class _Store:
         named = [
             message
             for _, message in sorted(self._messages.items())
-            if (_applies_to_all(action, message, now) if ids is None else message.mail.id in ids)
+            if (message.held is not _SKIPPED.get(action) if ids is None else message.mail.id in ids)
             and message.waiting(recipient)
         ]
         if action in {Action.HOLD, Action.RELEASE}:
@@ -391,13 +391,3 @@ class MemoryQueue:
             return succeed(method())
         except QueueError as error:
             return fail(error)
-
-
-def _applies_to_all(action: Action, message: MemoryMessage, now: float) -> bool:
-    """Whether an order that names no message is for this one.
-
-    A retry leaves those that an operator has put on hold, and those that a client has wait until later.
-    """
-    if message.held is _SKIPPED.get(action):
-        return False
-    return action is not Action.RETRY or (release_of(message.mail.id, message.created) or 0.0) <= now

@@ -1,15 +1,11 @@
 -- The statements of an operator's orders, each under the name that the code uses. A transaction locks its messages first,
 -- in the order of their ids, and waits for others that change them; so it misses no message that is being claimed.
--- The recipient of an order comes in lower case. With `released`, a time, those messages are left out that a client has
--- wait until later (`mta.queue.ids.release_of`).
+-- The recipient of an order comes in lower case.
 
 -- name: lock
 SELECT coalesce(array_agg(id), '{}') FROM (
     SELECT id FROM message
-    WHERE id = ANY (%(ids)s::bigint[]) AND held = coalesce(%(held)s::boolean, held)
-          AND (created > %(released)s::double precision
-               AND created - (id >> 10) / 1e6::double precision BETWEEN 60 AND 2678400) IS NOT TRUE
-    ORDER BY id FOR UPDATE) AS m;
+    WHERE id = ANY (%(ids)s::bigint[]) AND held = coalesce(%(held)s::boolean, held) ORDER BY id FOR UPDATE) AS m;
 
 -- Without a lock: the messages of an order that names none.
 

@@ -130,13 +130,8 @@ ORDER BY id;
 -- name: all_waiting
 SELECT id, in_file FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id;
 
--- Without messages that a client has wait until later (`mta.queue.ids.release_of`).
-
 -- name: all_unheld
-SELECT id, in_file FROM message INDEXED BY waiting
-WHERE held = 0 AND due IS NOT NULL
-      AND NOT (created > ?1 AND created - (id >> 10) / 1e6 BETWEEN 60 AND 2678400)
-ORDER BY id;
+SELECT id, in_file FROM message INDEXED BY waiting WHERE held = 0 AND due IS NOT NULL ORDER BY id;
 
 -- name: all_held
 SELECT id, in_file FROM message INDEXED BY waiting WHERE held = 1 AND due IS NOT NULL ORDER BY id;
@@ -303,7 +298,7 @@ SELECT max(id) FROM message;
 -- name: slice_end
 SELECT max(id) FROM (SELECT id FROM message WHERE id > ? AND id <= ? ORDER BY id LIMIT ?);
 
--- Without messages that a client has wait until later, as above.
+-- Without messages that a client has wait until later (`mta.queue.ids.release_of`).
 
 -- name: make_due
 UPDATE message NOT INDEXED SET due = ?1

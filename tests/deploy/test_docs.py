@@ -40,6 +40,7 @@ OTHER_NAMES = {
     "DEBUG_README",
     "OFFICE_PASSWORD",
     "NEWS_PASSWORD",
+    "SSL_CERT_FILE",
 }
 # These pages also mention Exim's names, and have tests of their own.
 EXIM_PAGES = {"migrating.md", "rules-migrating.md", "configuration.md", "container.md"}

@@ -11,7 +11,7 @@ from tests.doctor.zone import FAILED, dns_of, with_printed
 
 V4, V6 = "192.0.2.7", "2001:db8::7"
 KEY = KeyFacts("dkim._domainkey.a.test", "rsa, 2048 bits", 'dkim._domainkey.a.test. IN TXT "v=DKIM1; p=x"', True)
-FACTS = DomainFacts("a.test", "relay.a.test", (V4, V6), keys=(KEY,), signs=True)
+FACTS = DomainFacts("a.test", (V4, V6), keys=(KEY,), signs=True)
 GOOD = {
     ("a.test", "TXT"): [f"v=spf1 ip4:{V4} ip6:{V6} -all"],
     ("_dmarc.a.test", "TXT"): ["v=DMARC1; p=reject"],
@@ -123,27 +123,6 @@ def test_the_include_of_a_provider_is_wanted_and_printed(record):
     assert lines == [zone_line("a.test", f"v=spf1 {terms}")]
     mended = check_domain(PROVIDER, with_printed(zone, lines))
     assert {each.level for each in mended} == {Level.OK}
-
-
-@pytest.mark.parametrize(
-    ("records", "level"),
-    [
-        ({}, Level.SKIPPED),
-        ({("_mta-sts.a.test", "TXT"): ["v=STSv1; id=1"]}, Level.FAILURE),
-        ({("_mta-sts.a.test", "TXT"): ["v=STSv1; id=1"], ("mta-sts.a.test", "A"): ["192.0.2.9"]}, Level.WARNING),
-        (
-            {
-                ("_mta-sts.a.test", "TXT"): ["v=STSv1; id=1"],
-                ("mta-sts.a.test", "A"): ["192.0.2.9"],
-                ("_smtp._tls.a.test", "TXT"): ["v=TLSRPTv1; rua=mailto:a@a.test"],
-            },
-            Level.OK,
-        ),
-    ],
-)
-def test_mta_sts_and_its_reports_belong_together_where_the_relay_is_an_mx_host(records, level):
-    facts = replace(FACTS, mailname="mx.a.test")
-    assert ("mta-sts", level) in levels(GOOD | records, facts)
 
 
 def test_a_null_mx_record_is_named_as_such():

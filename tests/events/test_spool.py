@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mta.events.records import record
-from mta.events.spool import FOLDER, STATE, Spool, SpoolFull
+from mta.events.spool import FOLDER, Spool, SpoolFull
+from mta.events.state_file import STATE
 
 NOON = 1_795_348_800.0
 
@@ -161,6 +162,7 @@ def test_received_segments_are_removed_when_they_are_old(tmp_path):
 def test_any_sequence_sends_each_event_once(tmp_path_factory, steps):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mta.events.spool.MAX_BATCH", 200)
+        patch.setattr("mta.events.fresh.MAX_BATCH", 200)
         made, sent = run(tmp_path_factory.mktemp("home"), steps)
     assert sent == list(range(made))
 

@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from mta.blocking import run_inline
-from mta.events.spool import MAX_EVENTS, Batch, Spool
+from mta.events.fresh import MAX_EVENTS
+from mta.events.spool import Batch, Spool
 from mta.events.stream import (
     BUSY_GATHER_SECONDS,
     FIRST_PAUSE,

@@ -1,6 +1,7 @@
 """The content of the image, its configuration, and its use of a machine."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -80,12 +81,28 @@ def test_it_says_how_to_run_it(image):
     assert says["Labels"]["org.opencontainers.image.version"] == mta.__version__
 
 
+@pytest.mark.parametrize("python", ["python3", "python-port25"])
+def test_it_has_the_library_that_validates_dns_answers_and_the_keys_of_the_root(image, python):
+    code = (
+        "from mta.dns.dnssec.library import UnboundContext, libunbound\n"
+        "from mta.dns.dnssec.trust_anchors import ANCHOR_FILES, root_anchors\n"
+        "from mta.dns.dnssec.unbound import OPTIONS\n"
+        "context = UnboundContext(libunbound(), [('127.0.0.1', 9)], root_anchors(), OPTIONS)\n"
+        "context.ask(1, b'example.', 1)\n"
+        "context.close()\n"
+        "print(ANCHOR_FILES[0].exists())\n"
+    )
+    inside = ["chroot", "--userspec", f"{USER}:0", str(image.root), f"/opt/smtprelay/bin/{python}", "-c", code]
+    done = subprocess.run(inside, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
 @pytest.mark.parametrize("user", [USER, ANYONE])
 def test_it_runs_without_any_right_as_any_user_of_group_0_on_a_read_only_root(image, start, tmp_path, user):
     queue = tmp_path / "queue"
     queue.mkdir()
     os.chown(queue, 0, 0)
-    child = start(user)
+    child = start(user, DNSSEC="libunbound")
     assert (queue / "queue.sqlite").stat().st_uid == user
     assert "Read-only" not in child.text
     assert "Traceback" not in child.text

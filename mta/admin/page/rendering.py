@@ -15,6 +15,7 @@ from mta.admin.views.traffic_plot import TrafficPlot
 from mta.explain.values import RouteVerdict
 from mta.explain.words import route_words
 from mta.message.dates import short_timestamp, utc
+from mta.queue.ids import arrival_of
 
 _HERE = Path(__file__).parent
 #: The views, each with its path and its words.
@@ -96,6 +97,7 @@ def _environment(digest: str) -> Environment:
     )
     environment.filters.update(
         time=time_tag,
+        arrival=lambda entry: arrival_of(entry.id, entry.created),
         clock=clock_text,
         number=text.number,
         size=text.size,

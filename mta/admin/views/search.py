@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from mta.admin.views.text import Badge, message_badge
+from mta.queue.ids import arrival_of
 from mta.queue.interface import Entry, Query, QueueId, Status
 from mta.queue.search.conditions import Conditions
 from mta.queue.search.reading import OPTIONS
@@ -126,7 +127,7 @@ def row(entry: Entry) -> Row:
     addresses = [each.address for each in entry.recipients]
     return Row(
         entry.id,
-        entry.created,
+        arrival_of(entry.id, entry.created),
         entry.sender,
         entry.subject,
         entry.size,

@@ -18,6 +18,7 @@ from mta.queue.entries import (
     Status,
     Summary,
 )
+from mta.queue.ids import arrival_of, release_of
 
 #: The names of `DomainShape.ages`.
 AGE_NAMES = ("5m", "1h", "6h", "1d", "older")
@@ -31,7 +32,8 @@ def entry_object(entry: Entry, waits_for: str | None = None) -> JsonObject:
         "id": entry.id,
         "sender": entry.sender,
         "size": entry.size,
-        "created": time_text(entry.created),
+        "created": time_text(arrival_of(entry.id, entry.created)),
+        "release": time_text(release_of(entry.id, entry.created)),
         "client": entry.client,
         "login": entry.login or None,
         "tls": entry.tls or None,
@@ -54,11 +56,12 @@ def read_entry(value: object) -> Entry:
     """Return the message of a JSON object. Raises WireError."""
     fields = Fields(value, "a message")
     report_of = fields.text("report_of")
+    created = fields.time("created")
     return Entry(
         id=QueueId(fields.word("id")),
         sender=fields.text("sender"),
         size=fields.whole("size"),
-        created=fields.time("created"),
+        created=fields.optional("release", fields.time) or created,
         client=fields.text("client"),
         held=fields.flag("held"),
         claimed=fields.flag("in_delivery"),

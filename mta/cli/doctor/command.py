@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from mta.admin.state import DoctorRun
 from mta.admin.wire.findings import run_object
 from mta.cli.doctor.domain_facts import check_domains, signing_domains
 from mta.cli.doctor.relay_facts import relay_facts
-from mta.cli.doctor.remote import Runner, only_by_smarthost, remote_trials, smarthosts_of
+from mta.cli.doctor.remote import RemoteTrials, Runner, only_by_smarthost, remote_trials, smarthosts_of
 from mta.cli.doctor.render import as_lines
 from mta.cli.environment import current_environment
 from mta.cli.errors import command_errors
@@ -29,6 +29,7 @@ from mta.doctor.host import check_host
 from mta.doctor.identity import IdentityFacts, check_identity
 from mta.doctor.lookups import is_address
 from mta.doctor.name_servers import check_name_servers
+from mta.doctor.published_records import check_destination, check_own_domain
 from mta.doctor.relay import check_relay
 from mta.doctor.remote_hosts import check_mx_hosts, check_smarthosts
 from mta.queue.interface import QueueError
@@ -123,29 +124,41 @@ def _findings(asked: DoctorRequest) -> tuple[Settings | None, list[Finding]]:
         return None, [failure("relay/settings", line, "correct it") for line in error.message.splitlines()]
     public, private = split_public(outgoing_addresses(ipv6=settings.ipv6))
     subject = Subject(settings, environ, asked.addresses or public, () if asked.addresses else private)
+    named = asked.domains or signing_domains(settings)[:MAX_DOMAINS]
     runner: Runner = click.get_current_context().obj or run_in_reactor
+    trials = RemoteTrials()
     with ThreadPoolExecutor(_THREADS) as pool:
-        local = [pool.submit(section_findings, section) for section in _sections(subject, asked)]
-        trials = (
-            runner(remote_trials(settings, asked.destinations, _ignore))
-            if _needs_reactor(settings, asked.destinations)
-            else None
-        )
-        remote = [
-            *check_smarthosts(trials.smarthosts if trials else []),
-            *check_mx_hosts(trials.mx_hosts if trials else [], by_smarthost=only_by_smarthost(settings)),
-        ]
-        found = [_result(future) for future in local]
-    return settings, [finding for section in (found[0], remote, *found[1:]) for finding in section]
+        local = [pool.submit(section_findings, section) for section in _sections(subject, asked, named)]
+        if smarthosts_of(settings) or asked.destinations or named:
+            trials = runner(remote_trials(settings, asked.destinations, named, _ignore))
+        identity, host, relay, domains, *others = [_result(future) for future in local]
+    remote = list(_remote_findings(settings, asked.destinations, trials))
+    records = [each for domain in named for each in check_own_domain(trials.published[domain])]
+    return settings, [
+        *identity,
+        *remote,
+        *host,
+        *relay,
+        *domains,
+        *records,
+        *(each for some in others for each in some),
+    ]
 
 
-def _sections(subject: Subject, asked: DoctorRequest) -> list[Callable[[], Iterable[Finding]]]:
+def _remote_findings(settings: Settings, destinations: Sequence[str], trials: RemoteTrials) -> Iterator[Finding]:
+    yield from check_smarthosts(trials.smarthosts)
+    yield from check_mx_hosts(trials.mx_hosts, by_smarthost=only_by_smarthost(settings))
+    for domain in destinations:
+        if domain in trials.published:
+            yield from check_destination(trials.published[domain], trials.followed)
+
+
+def _sections(subject: Subject, asked: DoctorRequest, named: Sequence[str]) -> list[Callable[[], Iterable[Finding]]]:
     """Return the checks that need no reactor, which run in parallel; identity comes first."""
     settings = subject.settings
     look_up = DnsQuestions(settings.dns_servers)
     by_smarthost = only_by_smarthost(settings)
     identity = IdentityFacts(settings.mailname, subject.addresses, subject.private, by_smarthost)
-    named = asked.domains or signing_domains(settings)[:MAX_DOMAINS]
     own = not settings.dns_servers
     servers = settings.dns_servers or system_servers()
     questions = [(settings.mailname, "A"), *((domain, "MX") for domain in named[:3])]
@@ -158,10 +171,6 @@ def _sections(subject: Subject, asked: DoctorRequest) -> list[Callable[[], Itera
         lambda: check_name_servers(name_server_facts(servers, questions, search_list() if own else (), look_up)),
         lambda: check_block_lists(block_lists, look_up),
     ]
-
-
-def _needs_reactor(settings: Settings, destinations: Sequence[str]) -> bool:
-    return bool(smarthosts_of(settings)) or bool(destinations)
 
 
 def section_findings(section: Callable[[], Iterable[Finding]]) -> list[Finding]:

@@ -27,7 +27,6 @@ def check_domains(
         keys = () if ring is None else ring.keys(domain)
         facts = DomainFacts(
             domain,
-            settings.mailname,
             () if by_smarthost else addresses,
             includes,
             by_smarthost,

@@ -88,7 +88,7 @@ def _certificate(settings: Settings) -> tuple[CertificateFacts | None, str]:
         return None, str(error)
     now = time.time()
     names = _dns_names(pair.certificate)
-    return CertificateFacts(names, str(pair), pair.problem(now), pair.has_ended(now), _untrusted(chain)), ""
+    return CertificateFacts(names, str(pair), pair.problem(now), pair.has_ended(now), untrusted(chain)), ""
 
 
 def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     return ()
 
 
-def _untrusted(chain: tuple[x509.Certificate, ...]) -> str:
+def untrusted(chain: tuple[x509.Certificate, ...]) -> str:
     """Return the reason why the system's authorities do not confirm a chain, or "" if they do. Dates count too."""
     context = new_context(SSL.TLS_CLIENT_METHOD)
     context.set_default_verify_paths()

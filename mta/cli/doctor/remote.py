@@ -1,18 +1,21 @@
 """Runs the part of the checks that needs the reactor: connections, by the relay's own router and connector."""
 
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from mta.cli.doctor.proofs import ProofParts
 from mta.config.setting import MASK
 from mta.config.settings import Settings
 from mta.daemon.parts.deciding import follow_transport_rules, router_rules
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
-from mta.dns.resolver import make_resolver
+from mta.dns.resolver import DnsResolver, make_resolver
 from mta.doctor.drivers.connections import TIMEOUTS, ConnectionTrials, NoMail
+from mta.doctor.published_records import Followed, PublishedRecords
 from mta.doctor.remote_hosts import HostTrial
+from mta.routing.direct import DirectRouting, MxRouting
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import CertificateCredentials, Credentials, Smarthost, TokenCredentials
 from mta.routing.router import MailRouter
@@ -27,10 +30,13 @@ _UNTRIED = "the login by token was not tried; the log says at the first mail if 
 
 @dataclass(frozen=True, slots=True)
 class RemoteTrials:
-    """The trials of smarthosts and of MX hosts."""
+    """The trials of smarthosts and of MX hosts, and the records of domains."""
 
-    smarthosts: list[HostTrial]
-    mx_hosts: list[HostTrial]
+    smarthosts: list[HostTrial] = field(default_factory=list)
+    mx_hosts: list[HostTrial] = field(default_factory=list)
+    #: By domain.
+    published: Mapping[str, PublishedRecords] = field(default_factory=dict)
+    followed: Followed = field(default_factory=Followed)
 
 
 #: Makes the trials with a reactor.
@@ -52,29 +58,68 @@ def only_by_smarthost(settings: Settings) -> bool:
     return settings.smarthost is not None and not (routes and routes.by_mx)
 
 
-def remote_trials(settings: Settings, domains: Sequence[str], notice: Callable[[str], object]) -> Work:
-    """Return the work of trying all smarthosts and the MX hosts of domains."""
+def remote_trials(
+    settings: Settings, destinations: Sequence[str], own_domains: Sequence[str], notice: Callable[[str], object]
+) -> Work:
+    """Return the work of trying all smarthosts and the MX hosts of destinations, and of looking up their records.
+
+    The records of own domains are looked up too.
+    """
 
     async def work(reactor: Any) -> RemoteTrials:
-        trials = _trials(settings, reactor, notice)
-        certificate_missing = settings.client_certificate is not None and _client_certificate(settings) is None
-        smarthosts = [(each, _left_out(each, certificate_missing)) for each in smarthosts_of(settings)]
-        waiting = Deferred.fromCoroutine(trials.smarthosts(smarthosts))
-        mx_hosts = [] if only_by_smarthost(settings) else await trials.mx_hosts(domains)
-        return RemoteTrials(await waiting, mx_hosts)
+        addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
+        listening = OwnSockets((address, port) for address in addresses for port in settings.ports)
+        resolver = make_resolver(reactor, settings.dns_servers or None, notice=notice)
+        parts = ProofParts(settings, reactor, resolver, listening)
+        trials = _Trials(settings, reactor, listening, resolver, notice)
+        try:
+            smarthosts = Deferred.fromCoroutine(trials.of_smarthosts())
+            by_mx = [] if only_by_smarthost(settings) else destinations
+            published = await parts.published(tuple(dict.fromkeys((*by_mx, *own_domains))))
+            mx_hosts = await trials.of_mx_hosts(by_mx, parts.secure(published))
+            return RemoteTrials(await smarthosts, mx_hosts, published, parts.followed)
+        finally:
+            parts.stop()
 
     return work
 
 
-def _trials(settings: Settings, reactor: Any, notice: Callable[[str], object]) -> ConnectionTrials:
-    addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
-    listening = OwnSockets((address, port) for address in addresses for port in settings.ports)
-    resolver = make_resolver(reactor, settings.dns_servers or None, notice=notice)
-    router = MailRouter(router_rules(settings, listening), resolver, reactor.seconds)
-    follow_transport_rules(router, CurrentRules(settings.rules))
-    trust = TrustStore(settings.smarthost_ca_file, notice, _client_certificate(settings))
-    options = ConnectorOptions(reactor, settings.mailname, trust.options, NoMail(), TIMEOUTS)
-    return ConnectionTrials(reactor, router, SmtpConnector(options))
+class _Trials:
+    """Makes trials by the relay's own router and connector."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        listening: OwnSockets,
+        resolver: DnsResolver,
+        notice: Callable[[str], object],
+    ) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._listening = listening
+        self._resolver = resolver
+        self._notice = notice
+
+    async def of_smarthosts(self) -> list[HostTrial]:
+        settings = self._settings
+        certificate_missing = settings.client_certificate is not None and _client_certificate(settings) is None
+        smarthosts = [(each, _left_out(each, certificate_missing)) for each in smarthosts_of(settings)]
+        return await self._trials(None).smarthosts(smarthosts)
+
+    async def of_mx_hosts(
+        self, domains: Sequence[str], secure: Callable[[DirectRouting], MxRouting]
+    ) -> list[HostTrial]:
+        return await self._trials(secure).mx_hosts(domains) if domains else []
+
+    def _trials(self, secure: Callable[[DirectRouting], MxRouting] | None) -> ConnectionTrials:
+        settings, reactor = self._settings, self._reactor
+        rules = router_rules(settings, self._listening)
+        router = MailRouter(rules, self._resolver, reactor.seconds, secure=secure)
+        follow_transport_rules(router, CurrentRules(settings.rules))
+        trust = TrustStore(settings.smarthost_ca_file, self._notice, _client_certificate(settings))
+        options = ConnectorOptions(reactor, settings.mailname, trust.options, NoMail(), TIMEOUTS)
+        return ConnectionTrials(reactor, router, SmtpConnector(options))
 
 
 def _client_certificate(settings: Settings) -> Any:

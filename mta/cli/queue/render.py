@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from mta.admin.wire.fields import time_text
 from mta.admin.wire.messages import next_attempt
 from mta.config.sources.exim import write_size
+from mta.queue.ids import arrival_of, release_of
 from mta.queue.interface import AttemptRecord, Entry, Ledger, RecipientState, Status, Summary
 
 
@@ -19,12 +20,16 @@ def _state(entry: Entry) -> str:
         states.append(_since("in delivery", entry.claimed_since))
     if entry.unreported:
         states.append("its failure was not reported")
+    release = release_of(entry.id, entry.created)
+    if release is not None and not any(each.attempts for each in entry.recipients):
+        states.append(f"release at {time_text(release)}")
     return ", ".join(states)
 
 
 def list_lines(entry: Entry, finished: bool) -> Iterator[str]:
     """Yield a line for a message, and an indented line for each waiting recipient or, with `finished`, for each one."""
-    yield f"{entry.id}  {time_text(entry.created)}  {_about(entry.size):>6}  <{entry.sender}> {_state(entry)}".rstrip()
+    arrival = time_text(arrival_of(entry.id, entry.created))
+    yield f"{entry.id}  {arrival}  {_about(entry.size):>6}  <{entry.sender}> {_state(entry)}".rstrip()
     for recipient in entry.recipients:
         if finished or recipient.status is Status.WAITING:
             yield f"    {_recipient_line(recipient, entry)}"
@@ -39,7 +44,8 @@ def found_lines(entry: Entry) -> Iterator[str]:
 
 def one_line(entry: Entry) -> str:
     """Return the line about a message in a list of messages that were found."""
-    words = [entry.id, time_text(entry.created), f"{_about(entry.size):>6}", f"<{entry.sender}>", _state(entry)]
+    arrival = time_text(arrival_of(entry.id, entry.created))
+    words = [entry.id, arrival, f"{_about(entry.size):>6}", f"<{entry.sender}>", _state(entry)]
     return "  ".join(filter(None, (*words, entry.subject and f'"{entry.subject}"')))
 
 
@@ -99,7 +105,9 @@ def show_lines(entry: Entry, waits_for: str = "") -> Iterator[str]:
         if text:
             yield f"{name}: {text}"
     yield f"size: {entry.size}"
-    yield f"created: {time_text(entry.created)}"
+    yield f"created: {time_text(arrival_of(entry.id, entry.created))}"
+    if (release := release_of(entry.id, entry.created)) is not None:
+        yield f"release: {time_text(release)}"
     yield f"held: {_since('yes,', entry.held_since) if entry.held else 'no'}"
     yield f"in delivery: {_since('yes,', entry.claimed_since) if entry.claimed else 'no'}"
     if waits_for:

@@ -42,6 +42,8 @@ OPTIONS = (
     # Milliseconds before a query is sent again: a resolver may know one answer at once and need seconds for another.
     ("infra-cache-min-rtt", "500"),
     ("infra-keep-probing", "yes"),
+    # The root's servers need not know which keys a relay trusts (RFC 8145).
+    ("trust-anchor-signaling", "no"),
     # Sockets.
     ("outgoing-range", "64"),
     ("outgoing-num-tcp", "10"),

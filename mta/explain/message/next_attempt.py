@@ -4,6 +4,7 @@ from mta.explain.message.facts import MessageFacts, Neighbours
 from mta.explain.message.page import NextAttempt
 from mta.explain.values import RetryVerdict
 from mta.message.dates import short_timestamp
+from mta.queue.ids import release_of
 from mta.queue.interface import RecipientState
 
 # The words of `mta.delivery.destinations.pacer`.
@@ -43,7 +44,8 @@ def _reason(state: RecipientState, retry: tuple[RetryVerdict, ...], facts: Messa
 def _not_tried(state: RecipientState, facts: MessageFacts) -> str:
     """Return why a recipient without an attempt is due later."""
     if state.due is not None and state.due - facts.entry.created <= _AT_ONCE:
-        return "the first attempt"
+        waits = release_of(facts.entry.id, facts.entry.created) is not None
+        return "the first attempt; its client wants it to wait until then" if waits else "the first attempt"
     domain = state.address.rpartition("@")[2].lower()
     others = next((each for each in facts.neighbours if each.domain == domain), None)
     if others is None:

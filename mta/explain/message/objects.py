@@ -4,6 +4,7 @@ from mta.admin.wire.fields import time_text
 from mta.delivery.replies.common_replies import KnownReply
 from mta.explain.message.page import MessagePage, RecipientPart, Step
 from mta.explain.objects import JsonObject, retry_object, route_object, transport_object
+from mta.queue.ids import arrival_of, release_of
 from mta.queue.interface import AttemptRecord
 
 
@@ -17,7 +18,8 @@ def page_object(page: MessagePage) -> JsonObject:
         "from": entry.author,
         "message_id": entry.message_id,
         "size": entry.size,
-        "created": time_text(entry.created),
+        "created": time_text(arrival_of(entry.id, entry.created)),
+        "release": time_text(release_of(entry.id, entry.created)),
         "submitted": page.submitted,
         "client": entry.client or None,
         "login": entry.login or None,

@@ -8,6 +8,7 @@ from mta.delivery.replies.meanings import meaning_of
 from mta.explain.message.facts import MessageFacts
 from mta.explain.message.page import RecipientPart, Step, StepKind
 from mta.queue.entries import FIRST_ATTEMPTS
+from mta.queue.ids import arrival_of
 from mta.queue.interface import AttemptRecord, Entry, RecipientState, Status
 
 #: The recipients whose steps are told, and the different replies whose meaning is looked for.
@@ -24,7 +25,8 @@ _ENDS = {
 def timeline(facts: MessageFacts, parts: Sequence[RecipientPart], submitted: str, held: str) -> tuple[Step, ...]:
     """Return the steps of the past in their order, then those that are expected; `parts` are the recipients."""
     entry, told = facts.entry, parts[:MAX_RECIPIENTS]
-    past = [Step(StepKind.ACCEPTED, entry.created, f"accepted, submitted {submitted}", message=entry.report_of)]
+    arrival = arrival_of(entry.id, entry.created)
+    past = [Step(StepKind.ACCEPTED, arrival, f"accepted, submitted {submitted}", message=entry.report_of)]
     if held:
         past.append(Step(StepKind.HELD, entry.held_since, f"held {held}"))
     meanings = _Meanings()

@@ -7,7 +7,7 @@ Only the methods in this module and the functions of `answers` change the phase,
 
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mta.smtp.errors import LocalProtocolError
 from mta.smtp.framing import BareControl, ChunkReader, DotReader, InputBuffer, TextCheck
@@ -52,6 +52,8 @@ _ASK_HELLO, _ASK_SENDER, _ASK_CHUNK, _ASK_MESSAGE = (
     PendingQuestion.CHUNK,
     PendingQuestion.MESSAGE,
 )
+# The arithmetic of `datetime` does not need the C library's time, which ends in 2038 on some systems.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ServerState:
@@ -156,8 +158,8 @@ class ServerState:
         """
         if not self.dsn or self.wall_clock is None:
             return ""
-        latest = int(self.wall_clock() + self.limits.longest_hold) // 60 * 60
-        return f"{datetime.fromtimestamp(latest, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        minute = int(self.wall_clock() + self.limits.longest_hold) // 60
+        return f"{_EPOCH + timedelta(minutes=minute):%Y-%m-%dT%H:%M:%SZ}"
 
     def tls_started(self) -> None:
         """Begin anew inside TLS. Raises LocalProtocolError unless STARTTLS was accepted."""

@@ -34,6 +34,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
         "sender": "alice@a.test",
         "size": 4321,
         "created": "2026-11-22T12:00:00Z",
+        "release": None,
         "client": "127.0.0.1",
         "login": None,
         "tls": None,

@@ -1,9 +1,13 @@
 """libunbound itself: it is there or not, knows the driver's options, and refuses what makes no sense."""
 
 import ctypes
+import os
+import subprocess
+import sys
 
 import pytest
 
+from harness.daemon import ROOT
 from mta.dns.dnssec.library import Libunbound, LibunboundError, UnboundContext, libunbound
 from mta.dns.dnssec.trust_anchors import root_anchors
 from mta.dns.dnssec.unbound import OPTIONS
@@ -53,3 +57,28 @@ def test_it_writes_nothing_to_standard_error(library: Libunbound, capfd: pytest.
     bad.close()
     good.close()
     assert capfd.readouterr() == ("", "")
+
+
+_GIVES_UP_ROOT = """\
+import os, select
+from mta.dns.dnssec.library import UnboundContext, libunbound
+from mta.dns.dnssec.trust_anchors import root_anchors
+
+first, second = (UnboundContext(libunbound(), [("127.0.0.1", 9)], root_anchors(), ()) for _ in range(2))
+for context in (first, first, second):
+    context.ask(1, b"a.test.", 1)
+    assert select.select([context], [], [], 120)[0]
+    assert len(context.process()) == 1
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+first.close()
+second.close()
+"""
+
+
+def test_it_runs_on_after_root_is_given_up_and_starts_then_too(library: Libunbound) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give root up")
+    command = [sys.executable, "-c", _GIVES_UP_ROOT]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

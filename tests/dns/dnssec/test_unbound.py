@@ -11,6 +11,7 @@ import dns.rdatatype
 import dns.rrset
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
 
 from harness import network_namespace, zone_servers
@@ -232,6 +233,18 @@ class TestUnbound(TestCase):
         assert (await first).reason.startswith("validation failure")
         assert (await second).reason.startswith("validation failure")
         assert {name for name, *_ in other.asked} >= {"a.example", "b.example"}
+
+    async def test_a_look_up_starts_over_when_libunbound_is_lost(self) -> None:
+        self.silence()
+        unbound = self.start()
+        asking = self.ask(unbound, "a.example")
+        await self._until_asked(1)
+        (reader,) = (each for each in self.reactor.real.getReaders() if each.logPrefix() == "libunbound")
+        self.server.trick = None
+        reader.connectionLost(Failure(OSError("bad descriptor")))
+        assert reader not in self.reactor.real.getReaders()
+        assert (await asking).reason.startswith("validation failure")
+        assert unbound.begun > 1
 
     async def test_without_a_name_server_each_look_up_fails_and_says_so(self) -> None:
         server = self.servers.pop()

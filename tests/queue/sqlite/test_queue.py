@@ -146,6 +146,13 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.reopened(retry_all=True)
         self.assertEqual([claim.id for claim in self.claims(NOW + 5)], [early.id, first.id])
 
+    def test_a_start_leaves_messages_alone_that_their_client_has_wait(self):
+        waits = mail()
+        self.now(self.queue.add(waits, NOW + 3600))
+        self.reopened(retry_all=True)
+        self.assertEqual(self.claims(NOW + 3599), [])
+        self.assertEqual([claim.id for claim in self.claims(NOW + 3600)], [waits.id])
+
     def test_an_operators_command_works_beside_the_daemon_and_takes_no_lease_back(self):
         claim, other = self.claimed(), self.added(due=NOW + 60)
         command = open_queue(self.directory, run=run_inline, now=NOW, create=False, recover=False)

@@ -7,6 +7,7 @@ from mta.cli.explain.layout import ahead, block, line, said, span
 from mta.cli.queue.render import count
 from mta.explain.message.page import MessagePage, RecipientPart
 from mta.explain.words import carried_words, retry_lines, route_words
+from mta.queue.ids import arrival_of, release_of
 from mta.queue.interface import AttemptRecord
 
 #: Recipients, and attempts of each, that the lines show; JSON has all.
@@ -21,7 +22,10 @@ def as_lines(page: MessagePage) -> Iterator[str]:
     for name, text in (("subject", entry.subject), ("from", entry.author), ("message-id", entry.message_id)):
         if text:
             yield line(name, text)
-    yield line("accepted", f"{time_text(entry.created)}, {span(page.now - entry.created)} ago")
+    arrival = arrival_of(entry.id, entry.created)
+    yield line("accepted", f"{time_text(arrival)}, {span(page.now - arrival)} ago")
+    if (release := release_of(entry.id, entry.created)) is not None:
+        yield line("release", f"{time_text(release)}, as its client wants it")
     yield line("submitted", page.submitted)
     if page.allowed:
         yield line("allowed", f"by the present settings and rules: {page.allowed}")

@@ -80,8 +80,7 @@ def apply_action(
     cannot be of one recipient, and as `QueueChange.rows` does.
     """
     held = None if named else _HELD.get(action)
-    released = None if named or action is not Action.RETRY else now
-    ((locked,),) = change.rows(SQL.lock, {"ids": list(numbers), "held": held, "released": released})
+    ((locked,),) = change.rows(SQL.lock, {"ids": list(numbers), "held": held})
     if recipient and locked:
         # Read after the lock, because a settlement may have made the recipient final until then.
         ((locked,),) = change.rows(SQL.waiting_for, {"ids": locked, "recipient": recipient})

@@ -14,8 +14,8 @@ from mta.queue.sqlite.rows import ids_json
 from mta.queue.sqlite.statements import SQL
 from mta.queue.sqlite.tables import Tables
 
-# The messages of an order that names none.
-_EVERYTHING = {Action.RELEASE: SQL.all_held}
+# A retry of all messages must not release those that an operator has put on hold.
+_EVERYTHING = {Action.RETRY: SQL.all_unheld, Action.RELEASE: SQL.all_held}
 
 
 # The row number of a message, and whether its body is in a file.
@@ -38,7 +38,7 @@ def apply_action(
     Raises QueueError for a hold that cannot be of one recipient, and sqlite3.Error.
     """
     recipient = plain(recipient)
-    found = _find(connection, action, ids, now, recipient)
+    found = _find(connection, action, ids, recipient)
     numbers = _numbers(found)
     done = [to_id(number) for number, _ in found]
     if action is Action.REMOVE:
@@ -57,18 +57,10 @@ def apply_action(
     return done, []
 
 
-def _find(
-    connection: sqlite3.Connection, action: Action, ids: Sequence[QueueId] | None, now: float, recipient: str
-) -> _Found:
-    """Return the messages of an order.
-
-    A retry of all leaves those that an operator has put on hold, and those that a client has wait until later.
-    """
-    found: _Found
-    if ids is None and action is Action.RETRY:
-        found = connection.execute(SQL.all_unheld, (now,)).fetchall()
-    elif ids is None:
-        found = connection.execute(_EVERYTHING.get(action, SQL.all_waiting)).fetchall()
+def _find(connection: sqlite3.Connection, action: Action, ids: Sequence[QueueId] | None, recipient: str) -> _Found:
+    """Return the messages of an order."""
+    if ids is None:
+        found: _Found = connection.execute(_EVERYTHING.get(action, SQL.all_waiting)).fetchall()
     else:
         found = connection.execute(SQL.waiting_among, (ids_json(known_numbers(ids)),)).fetchall()
     return connection.execute(SQL.waiting_for, (_numbers(found), recipient)).fetchall() if recipient else found
