@@ -33,6 +33,9 @@ PATIENCE = 60.0
 STOP_PATIENCE = 5.0
 #: Seconds between two offers of a batch, except for the first two.
 PAUSE = 0.5
+#: Operations with which a batch begins before another one is answered in full. Fewer would cost the server a commit of
+#: their own (measured: every second batch had one message, and twenty messages in flight were a sixth slower).
+ENOUGH = 32
 
 
 class Lanes:
@@ -63,6 +66,8 @@ class Lanes:
         self._delay = None if call_later is None else CommitDelay(call_later, self._flush)
         self._waiting: list[Operation] = []
         self._urgent = False
+        # The batches that are being answered. The operations to which the answers lead gather meanwhile.
+        self._answering = 0
         # The operations of each lane that is busy, and the lanes whose last offer had no known outcome.
         self._offered: dict[Lane, list[Operation]] = {}
         self._offered_at: dict[Lane, float] = {}
@@ -176,7 +181,8 @@ class Lanes:
 
     def _flush(self) -> None:
         self._urgent = bool(self._waiting)
-        self._proceed()
+        if not self._answering or len(self._waiting) >= ENOUGH:
+            self._proceed()
 
     def _proceed(self) -> None:
         while self._waiting and self._urgent and self._idle:
@@ -251,11 +257,15 @@ class Lanes:
     async def _complete(self, lane: Lane, operations: Iterable[Operation], result: BatchResult) -> None:
         """Answer the operations, those first for which a client waits; take out messages that clients heard refused."""
         urgent = [operation for operation in operations if operation.urgent]
-        for operation in (*urgent, *(operation for operation in operations if not operation.urgent)):
-            if not operation.done.called:
-                operation.complete(result)
-            elif isinstance(operation, AddOperation) and operation.number in result.added | result.kept:
-                lane.withdrawn.append(operation.number)
+        self._answering += 1
+        try:
+            for operation in (*urgent, *(operation for operation in operations if not operation.urgent)):
+                if not operation.done.called:
+                    operation.complete(result)
+                elif isinstance(operation, AddOperation) and operation.number in result.added | result.kept:
+                    lane.withdrawn.append(operation.number)
+        finally:
+            self._answering -= 1
         if lane.withdrawn:
             with suppress(QueueError):
                 await self._offer_until_known(lane, MailBatch(), ())

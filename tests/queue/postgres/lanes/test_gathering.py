@@ -2,7 +2,7 @@
 
 from mta.queue.interface import Claim, LeaseLost, QueueError
 from mta.queue.postgres.errors import DatabaseAway, OutcomeUnknown
-from mta.queue.postgres.lanes.gathering import PATIENCE, PAUSE
+from mta.queue.postgres.lanes.gathering import ENOUGH, PATIENCE, PAUSE
 from mta.queue.postgres.lanes.lane import Lane
 from mta.queue.postgres.lanes.operations import EndOperation, MarkOperation
 from mta.queue.sql.commit_delay import BACKGROUND
@@ -76,6 +76,22 @@ class AnswerTests(LaneCase):
         late = self.lanes.submit(MarkOperation(claim.id, 1, [0], self.lanes.deadline))
         self.clock.advance(BACKGROUND)
         self.failureResultOf(late, LeaseLost)
+
+    def transactions_after_answers(self, number):
+        """Return how many transactions added messages, each of which followed the answer to an operation of a batch."""
+        self.lanes = self.lanes_of(self.lane, Lane(self.tables.new_session(), 1))
+        for _ in range(number):
+            answered = self.lanes.work(lambda _: None, urgent=False)
+            answered.addCallback(lambda _: self.lanes.submit(self.add_operation(mail())))
+        self.clock.advance(BACKGROUND)
+        self.assertEqual(len(self.waiting()), number)
+        return self.tables.look.execute("SELECT count(DISTINCT xmin::text) AS number FROM message").fetchone()["number"]
+
+    def test_operations_to_which_the_answers_of_a_batch_lead_share_the_next_one(self):
+        self.assertEqual(self.transactions_after_answers(ENOUGH - 1), 1)
+
+    def test_enough_of_them_do_not_wait_for_the_other_answers(self):
+        self.assertEqual(self.transactions_after_answers(ENOUGH + 3), 2)
 
     def test_work_runs_in_the_transaction_of_the_lane(self):
         def work(change):
