@@ -2,8 +2,9 @@
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 
 from mta.sts.policy import StsPolicy
 
@@ -24,6 +25,8 @@ _SHARE = 0.5
 _POLICY_OCTETS, _PATTERN_OCTETS = 800, 150
 # A use is written to the file if the last one that is there is older than this, in seconds.
 _USE_STEP = 86_400.0
+# Times in the heap that do not count, before it is made anew.
+_SPARE_RENEWALS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class KeptPolicies:
         # The policy used last is at the end.
         self._kept: OrderedDict[str, KeptPolicy] = OrderedDict()
         self._octets = 0
+        # A heap of the times at which policies are to be fetched again, perhaps with times that no longer count.
+        self._renewals: list[tuple[float, str]] = []
         # The changes since the last call of `take_changes`.
         self._changes: dict[str, KeptPolicy | None] = {}
 
@@ -97,9 +102,22 @@ class KeptPolicies:
         for domain in old:
             self._drop(domain)
 
-    def renewable(self, now: float) -> Iterator[str]:
-        """Yield the domains whose policies are to be fetched again."""
-        return (domain for domain, kept in self._kept.items() if now >= kept.renewal(domain))
+    def take_renewable(self, now: float, most: int) -> list[str]:
+        """Return domains whose policies are to be fetched again; each comes once until `renew_at` or `put`."""
+        found: list[str] = []
+        while len(found) < most and self._renewals and self._renewals[0][0] <= now:
+            _, domain = heappop(self._renewals)
+            kept = self._kept.get(domain)
+            if kept is not None and now >= kept.renewal(domain) and domain not in found:
+                found.append(domain)
+        return found
+
+    def renew_at(self, domain: str, time: float) -> None:
+        """Have `take_renewable` return a domain at this time, in seconds since 1970."""
+        heappush(self._renewals, (time, domain))
+        if len(self._renewals) > 2 * len(self._kept) + _SPARE_RENEWALS:
+            self._renewals = [(kept.renewal(each), each) for each, kept in self._kept.items()]
+            heapify(self._renewals)
 
     def take_changes(self) -> Mapping[str, KeptPolicy | None]:
         """Return the policies that have changed since the last call, with None for those that were dropped."""
@@ -120,6 +138,7 @@ class KeptPolicies:
         before = self._kept.pop(domain, None)
         self._kept[domain] = kept
         self._octets += kept.octets - (0 if before is None else before.octets)
+        self.renew_at(domain, kept.renewal(domain))
         while len(self._kept) > MAX_DOMAINS or self._octets > MAX_OCTETS:
             self._drop(next(iter(self._kept)))
 

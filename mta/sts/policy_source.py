@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
 from mta.dns.answers import Found, LookupFailed, Resolver, TxtAnswer
-from mta.sts.fetches import FetchParts, PolicyFetches
+from mta.sts.fetches import RETRY, FetchParts, PolicyFetches
 from mta.sts.interface import PATIENCE
 from mta.sts.kept import SHORTEST, KeptPolicies, KeptPolicy
 from mta.sts.policy import StsMode, StsPolicy
@@ -26,6 +26,8 @@ RENEWAL_PATIENCE, MAX_RENEWALS = 60.0, 4
 #: Seconds between two calls of `work`.
 WORK_INTERVAL = 10.0
 
+# Seconds between two looks for policies that are to be dropped.
+_DROP_INTERVAL = 3600.0
 _log = Logger()
 
 
@@ -51,6 +53,7 @@ class StsPolicySource:
         # When mail failed by the policy of a domain, in seconds since 1970.
         self._doubts: dict[str, float] = {}
         self._renewing = 0
+        self._next_drop = 0.0
         self._loading: Deferred[None] | None = None
         self._file_failed = False
 
@@ -89,13 +92,18 @@ class StsPolicySource:
     def work(self) -> "Deferred[float | None]":
         """Drop old policies, begin to renew some, and write changes to the file."""
         now = self._wall_clock()
-        self._kept.drop_old(now)
-        self._doubts = {domain: at for domain, at in self._doubts.items() if self._kept.get(domain, now)}
-        for domain in list(self._kept.renewable(now)):
-            if self._renewing >= MAX_RENEWALS:
-                break
-            if self._fetches.may_renew(domain):
-                self._renew(domain, now)
+        if self._clock.seconds() >= self._next_drop:
+            self._next_drop = self._clock.seconds() + _DROP_INTERVAL
+            self._kept.drop_old(now)
+            self._doubts = {domain: at for domain, at in self._doubts.items() if self._kept.get(domain, now)}
+        for domain in self._kept.take_renewable(now, MAX_RENEWALS - self._renewing):
+            kept = self._kept.get(domain, now)
+            if kept is not None and self._fetches.may_renew(domain):
+                self._renewing += 1
+                renewing = self._fetches.fetch(domain, kept.id, RENEWAL_PATIENCE, renewal=True)
+                renewing.addBoth(self._renewed, domain, kept)
+            elif kept is not None:
+                self._kept.renew_at(domain, now + RETRY)
         return Deferred.fromCoroutine(self._save())
 
     def stop(self) -> "Deferred[None]":
@@ -147,14 +155,13 @@ class StsPolicySource:
             self._fetches.forget(domain)
         return id
 
-    def _renew(self, domain: str, now: float) -> None:
-        kept = self._kept.get(domain, now)
-        if kept is not None:
-            self._renewing += 1
-            self._fetches.fetch(domain, kept.id, RENEWAL_PATIENCE, renewal=True).addBoth(self._renewed)
-
-    def _renewed(self, _: object) -> None:
+    def _renewed(self, _: object, domain: str, before: KeptPolicy) -> None:
         self._renewing -= 1
+        now = self._wall_clock()
+        kept = self._kept.get(domain, now)
+        # If the fetch failed, the policy has not been replaced.
+        if kept is not None and kept.fetched == before.fetched:
+            self._kept.renew_at(domain, now + RETRY)
 
     def _load(self, saved: Mapping[str, KeptPolicy]) -> None:
         self._kept.load(saved)

@@ -1,5 +1,7 @@
 """The policies that a relay keeps: how long each is in force, when it is renewed, and which make room for others."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,5 +132,21 @@ def test_changes_that_were_not_saved_come_again_under_newer_ones(monkeypatch: py
 
 def test_renewable_policies() -> None:
     policies = with_policies("a.test")
-    assert list(policies.renewable(NOW + 0.74 * RENEWAL)) == []
-    assert list(policies.renewable(NOW + RENEWAL)) == ["a.test"]
+    assert policies.take_renewable(NOW + 0.74 * RENEWAL, 9) == []
+    assert policies.take_renewable(NOW + RENEWAL, 0) == []
+    assert policies.take_renewable(NOW + RENEWAL, 9) == ["a.test"]
+    assert policies.take_renewable(NOW + RENEWAL, 9) == []
+    policies.renew_at("a.test", NOW + RENEWAL + 300)
+    policies.renew_at("gone.test", NOW)
+    assert policies.take_renewable(NOW + RENEWAL + 299, 9) == []
+    assert policies.take_renewable(NOW + RENEWAL + 300, 9) == ["a.test"]
+
+
+def test_a_policy_that_changes_all_the_time_takes_no_more_memory() -> None:
+    policies = with_policies("b.test")
+    for number in range(5000):
+        policies.put("a.test", replace(kept(), fetched=NOW + number))
+    assert len(policies._renewals) < 1100
+    latest = replace(kept(), fetched=NOW + 4999).renewal("a.test")
+    assert "a.test" not in policies.take_renewable(latest - 1, 9)
+    assert "a.test" in policies.take_renewable(latest, 9)

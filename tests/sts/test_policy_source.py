@@ -554,3 +554,16 @@ def test_a_bug_in_a_fetch_stops_no_mail_and_causes_no_flood(world: World) -> Non
     world.publish("a.test", "1", RuntimeError("a bug"))
     assert [world.get(), world.get()] == [None, None]
     assert world.fetches == 1
+
+
+def test_a_renewal_that_fails_is_tried_again_although_mail_uses_the_policy_meanwhile(world: World) -> None:
+    world.publish("a.test", "1", ENFORCE)
+    world.get()
+    world.publish("a.test", "1", None)
+    world.clock.advance(RENEWAL)
+    world.source.work()
+    # A use more than a day after the last one changes the entry while its renewal runs.
+    assert world.get() == ENFORCE
+    world.publish("a.test", "1", TESTING)
+    world.run(RENEWAL_PATIENCE + 2 * RETRY)
+    assert world.get() == TESTING
