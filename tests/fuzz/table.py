@@ -18,6 +18,7 @@ from tests.fuzz import (
     senders,
     server,
     settings,
+    sts,
     users,
 )
 from tests.fuzz.target import Target
@@ -40,6 +41,7 @@ TARGETS: dict[str, Target[Any]] = {
         sasl.TARGET,
         scram.TARGET,
         senders.TARGET,
+        sts.TARGET,
         users.TARGET,
     )
 }
