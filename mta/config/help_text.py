@@ -268,7 +268,8 @@ certificate. `require`: TLS with any certificate. `verify`: the certificate must
 the name of the MX host; DNS without DNSSEC can be made to name another host. `dane`: the host must prove itself by TLSA
 records that DNSSEC proves. Mail that does not get its level waits.
 An entry beats MTA-STS and DANE of the domain, and a notice tells where it is weaker. The entry `*` does not: it is the
-level of domains that demand nothing themselves.""",
+level of domains that demand nothing themselves. A `[[transport]]` rule can only make TLS stricter than that; if it sets
+another port, TLSA records are still those of `SMTPPORTOUT`.""",
     "MTA_STS": """\
 A domain publishes a policy (RFC 8461) to have its mail sent only to hosts that it names, over TLS with a certificate of
 a known authority. The policy is fetched by HTTPS and kept in `QUEUE_DIR`; mail that cannot follow it waits. With

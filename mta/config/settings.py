@@ -235,8 +235,7 @@ def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _N
         auth_user_count=submission.count,
         auth_users_file=submission.users_file,
         auth_in_clear=submission.in_clear,
-        port_out=get(table.SMTPPORTOUT),
-        secure_delivery=read_secure_delivery(reader, get(table.DNS_SERVERS)),
+        **_for_direct_delivery(reader),
         smarthost=choice.smarthost,
         grant=choice.grant,
         client_certificate=choice.certificate,
@@ -249,16 +248,25 @@ def _assemble(reader: SettingsReader, host_name: Callable[[], str], networks: _N
         srs=read_srs(reader, aliases),
         workers=get(table.WORKERS) or usable_cores(),
         mail_dir=get(table.MAIL_DIR),
-        dns_servers=get(table.DNS_SERVERS),
         retry_schedule=get(table.RETRY_SCHEDULE),
         message_size_limit=get(table.MESSAGE_SIZE_LIMIT),
         line_length_limit=get(table.LINE_LENGTH_LIMIT),
         line_endings=get(table.LINE_ENDINGS),
         **_for_operators(reader),
-        private_destinations=get(table.PRIVATE_DESTINATIONS),
         notices=tuple(dict.fromkeys(reader.notices)),
         effective=effective_settings(reader, {**stand_ins, **_rules_dir(reader, root)}),
     )
+
+
+def _for_direct_delivery(reader: SettingsReader) -> dict[str, Any]:
+    """Return the fields of the settings on mail to MX hosts."""
+    servers = reader.get(table.DNS_SERVERS)
+    return {
+        "port_out": reader.get(table.SMTPPORTOUT),
+        "private_destinations": reader.get(table.PRIVATE_DESTINATIONS),
+        "dns_servers": servers,
+        "secure_delivery": read_secure_delivery(reader, servers),
+    }
 
 
 def _for_operators(reader: SettingsReader) -> dict[str, Any]:

@@ -43,6 +43,7 @@ def route_object(decision: RouteVerdict) -> JsonObject:
         "rule": decision.rule or None,
         "without_rule": decision.otherwise or None,
         "passed_over": list(decision.passed_over),
+        "demands": list(decision.demands),
         "returned": decision.failed,
         "text": decision.words,
     }

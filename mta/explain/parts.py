@@ -1,9 +1,9 @@
 """The parts of a relay that decide about a message, built from its settings as the daemon builds them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mta.blocking import run_inline
 from mta.config.settings import Settings
@@ -12,10 +12,12 @@ from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
 from mta.delivery.route_rules import RouteRules
 from mta.dns.answers import AddressAnswer, LookupFailed, MxAnswer, Resolver, TxtAnswer
+from mta.explain.demands.facts import DemandFacts, DemandSource
 from mta.explain.trust import Lookups, Trust, trust_of
 from mta.inbound.policy import Client, RelayPolicy
 from mta.inbound.sender_rule import SenderRule
 from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
+from mta.routing.direct import DirectRouting, MxRouting
 from mta.routing.hostpatterns import host_address
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.router import MailRouter
@@ -25,6 +27,9 @@ from mta.rules.facts import HostAddresses
 from mta.smtp.address import Address, is_postmaster
 from mta.smtp.limits import STRICT, Leniency
 from mta.users.users_file import User
+
+if TYPE_CHECKING:
+    from mta.routing.demands.secured import SecuredRouting
 
 
 class NoLookups:
@@ -61,6 +66,8 @@ class DecidingParts:
     #: The addresses of a host name in a rule; None if they are not known.
     host_addresses: HostAddresses
     route_rules: RouteRules
+    #: Returns the demands on the MX hosts of a domain; None without look-ups, or if nothing is demanded.
+    demands: Callable[[str], Awaitable[DemandFacts]] | None = None
 
     def can_resolve(self, address: Address, choice: RouteChoice | None) -> bool:
         """Return whether the hosts for an address can be found now: with the DNS, or without asking it."""
@@ -117,6 +124,8 @@ class Sources:
     resolver: Resolver | None = None
     #: The known addresses of host names in RELAY_NETWORKS and in rules.
     lookups: Lookups = field(default_factory=dict)
+    #: The demands on MX hosts; None if they are not looked at.
+    demands: DemandSource | None = None
 
 
 def deciding_parts(settings: Settings, sources: Sources, notice: Callable[[str], None]) -> DecidingParts:
@@ -136,12 +145,43 @@ def deciding_parts(settings: Settings, sources: Sources, notice: Callable[[str],
     rules = router_rules(settings, _own_sockets(settings))
     local = local_mail(settings, run_inline, time.time, _forwarding(settings, notice))
     policy = relay_policy(settings, rules, local, may_be_trusted)
-    router = MailRouter(rules, resolver or NoLookups(), time.monotonic)
+    made: list[SecuredRouting] = []
+    router = MailRouter(rules, resolver or NoLookups(), time.monotonic, secure=_secure(sources.demands, made))
     book = sources.book
     route_rules = RouteRules(CurrentRules(book), lambda address: trust(address).verdict, lookups.get)
     return DecidingParts(
-        settings, policy, rules, router, resolver is not None, trust, sources.user, book, lookups.get, route_rules
+        settings,
+        policy,
+        rules,
+        router,
+        resolver is not None,
+        trust,
+        sources.user,
+        book,
+        lookups.get,
+        route_rules,
+        None if sources.demands is None else _demands_of(sources.demands, made[0]),
     )
+
+
+def _secure(demands: DemandSource | None, made: "list[SecuredRouting]") -> Callable[[DirectRouting], MxRouting] | None:
+    """Return the way to add demands to the routing by MX, which puts the result into `made`."""
+    if demands is None:
+        return None
+
+    def secure(direct: DirectRouting) -> MxRouting:
+        made.append(demands.routing(direct))
+        return made[0]
+
+    return secure
+
+
+def _demands_of(demands: DemandSource, routing: "SecuredRouting") -> Callable[[str], Awaitable[DemandFacts]]:
+    async def find(domain: str) -> DemandFacts:
+        secured = await routing.explain(domain)
+        return DemandFacts(secured, demands.about(domain))
+
+    return find
 
 
 def _own_sockets(settings: Settings) -> OwnSockets:

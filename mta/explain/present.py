@@ -7,6 +7,7 @@ from mta.blocking import RunBlocking, run_inline
 from mta.config.settings import Settings
 from mta.daemon.parts.lookups import trust_lookup
 from mta.dns.answers import Resolver
+from mta.explain.demands.facts import DemandSource
 from mta.explain.parts import DecidingParts, Sources, deciding_parts
 from mta.explain.trust import Lookups
 from mta.rules.book import RuleBook
@@ -34,6 +35,8 @@ class PresentRelay:
     run: RunBlocking = run_inline
     #: Gets a line for each problem in these files.
     notice: Callable[[str], None] = _ignore
+    #: The demands on MX hosts; None if they are not looked at.
+    demands: DemandSource | None = None
 
     async def parts(self, login: str = "") -> DecidingParts:
         """Return the deciding parts, for a client that has logged in as `login` unless that is "".
@@ -46,7 +49,9 @@ class PresentRelay:
 
     def _parts(self, login: str, lookups: Lookups) -> DecidingParts:
         user = self._user(login) if login else None
-        return deciding_parts(self.settings, Sources(self.book, user, self.resolver, lookups), self.notice)
+        return deciding_parts(
+            self.settings, Sources(self.book, user, self.resolver, lookups, self.demands), self.notice
+        )
 
     def _user(self, login: str) -> User:
         settings = self.settings

@@ -1,8 +1,11 @@
 """Where accepted mail goes: the decisions of `[[router]]` rules and of the relay's router on each recipient."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from mta.config.summary import describe_local_delivery
+from mta.explain.demands.words import demanded_of
 from mta.explain.parts import DecidingParts
 from mta.explain.values import RouteKind, RouteVerdict
 from mta.message.envelope import Envelope
@@ -85,7 +88,7 @@ async def _route(address: Address, choice: RouteChoice | None, relay: DecidingPa
     if isinstance(choice, Discard | Fail):
         return replace(verdict, failed=isinstance(choice, Fail))
     if not relay.can_resolve(address, choice):
-        return verdict
+        return replace(verdict, demands=_entry(address, choice, relay)) if way.kind is RouteKind.MX else verdict
     routing: Routing = await relay.router.resolve(address.domain, choice)
     names: tuple[str, ...] = ()
     if isinstance(routing, Plan):
@@ -105,7 +108,22 @@ async def _route(address: Address, choice: RouteChoice | None, relay: DecidingPa
     if not relay.dns:
         return replace(verdict, words=way.words, hosts=way.hosts, names=way.names or names)
     labels = tuple(route.label for route in routing.routes)
-    return replace(verdict, words=f"{way.words}: {', '.join(labels)}", hosts=labels, names=names)
+    demands = tuple(_demands(routing))
+    return replace(verdict, words=f"{way.words}: {', '.join(labels)}", hosts=labels, names=names, demands=demands)
+
+
+def _entry(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> tuple[str, ...]:
+    """Return the entry of TLS_POLICY for mail by MX, which no look-up is needed to know."""
+    domain = choice.domain if isinstance(choice, MxOf) and choice.domain else address.domain
+    entry = relay.settings.secure_delivery.tls_policy.entry(domain)
+    return () if entry is None else (f"TLS_POLICY has {entry}",)
+
+
+def _demands(plan: Plan) -> Iterator[str]:
+    """Yield what each host of a plan must prove; hosts with the same demand are told together."""
+    for demand, group in groupby(plan.routes, demanded_of):
+        if demand:
+            yield f"{', '.join(dict.fromkeys(route.host for route in group))}: {demand}"
 
 
 def _as_rules_want(plan: Plan, domain: str, names: tuple[str, ...], relay: DecidingParts) -> Plan | TryLater:

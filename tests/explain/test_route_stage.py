@@ -185,6 +185,7 @@ def test_the_json_has_rule_hosts_and_smarthost(directory: Path) -> None:
         "rule": "20.toml:27",
         "without_rule": "the MX hosts of b.test, port 25",
         "passed_over": found["passed_over"],
+        "demands": [],
         "returned": False,
         "text": "the smarthost office, smart.test:587, [2001:db8::1]:2525, with its login",
     }

@@ -24,6 +24,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
     if explanation.router:
         yield from _stage("router", _merged((each.recipient, route_words(each)) for each in explanation.router))
         yield from _passed_over(explanation.router)
+        yield from _stage("tls", dict.fromkeys(line for each in explanation.router for line in each.demands))
         yield from _stage("transport", _merged((each.recipient, carried_words(each)) for each in explanation.transport))
         yield from _stage("retry", retry_lines(explanation.retry))
     for hint in explanation.hints:

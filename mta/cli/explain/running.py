@@ -9,6 +9,7 @@ import click
 from twisted.internet.defer import Deferred
 
 from mta.admin.state import RelayState
+from mta.blocking import run_inline
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError
 from mta.cli.results import answer, result, run_in_reactor
@@ -17,13 +18,14 @@ from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.dns.answers import Resolver
 from mta.dns.resolver import make_resolver
+from mta.explain.demands.facts import DemandSource
 from mta.explain.present import PresentRelay
 
 T = TypeVar("T")
 PageT_co = TypeVar("PageT_co", covariant=True)
 
-#: Makes decisions with a resolver.
-Work = Callable[[Resolver], Coroutine[Any, Any, Any]]
+#: Makes decisions with a resolver, and with the demands on MX hosts if they are given.
+Work = Callable[..., Coroutine[Any, Any, Any]]
 #: Runs such work with a resolver of these settings.
 Runner = Callable[[Settings, Work], Any]
 
@@ -66,8 +68,8 @@ def print_page(lines: Iterable[str], page_object: Mapping[str, object], *, as_js
 def explained(settings: Settings, explain: Callable[[PresentRelay], Coroutine[Any, Any, T]], *, dns: bool) -> T:
     """Return the result of an explanation by the relay of these settings, with look-ups if `dns`."""
 
-    def with_resolver(resolver: Resolver | None) -> Coroutine[Any, Any, T]:
-        return explain(PresentRelay(settings, settings.rules, resolver, notice=warn))
+    def with_resolver(resolver: Resolver | None, demands: DemandSource | None = None) -> Coroutine[Any, Any, T]:
+        return explain(PresentRelay(settings, settings.rules, resolver, notice=warn, demands=demands))
 
     if not dns:
         return result(Deferred.fromCoroutine(with_resolver(None)))
@@ -82,5 +84,19 @@ def warn(line: str) -> None:
 
 
 def run_with_resolver(settings: Settings, work: Work) -> Any:
-    """Run work in the reactor with a resolver of these settings."""
-    return run_in_reactor(lambda reactor: work(make_resolver(reactor, settings.dns_servers or None, notice=warn)))
+    """Run work in the reactor with a resolver of these settings, and the demands on MX hosts unless all are off."""
+
+    async def running(reactor: Any) -> Any:
+        resolver = make_resolver(reactor, settings.dns_servers or None, notice=warn)
+        if not settings.secure_delivery.used:
+            return await work(resolver)
+        # Imported if needed, because the HTTP client of Twisted is large.
+        from mta.daemon.secure.shown_demands import ShownDemands  # noqa: PLC0415
+
+        demands = ShownDemands(settings, reactor, resolver, run_inline)
+        try:
+            return await work(resolver, demands)
+        finally:
+            demands.close()
+
+    return run_in_reactor(running)

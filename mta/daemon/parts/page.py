@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from mta.admin.page.access import Access
     from mta.admin.page.rendering import Templates
     from mta.admin.page.site import PageSite
-    from mta.dns.answers import Resolver
+    from mta.daemon.secure.shown_demands import ShownDemands
+    from mta.dns.resolver import DnsResolver
     from mta.explain.destination.page import DestinationPage
     from mta.explain.message.page import MessagePage
     from mta.metrics.health import Answers
@@ -95,7 +96,8 @@ class PageServer(MultiService):
         self._answers = answers
         self._ports: list[IListeningPort] = []
         # Made for the first view of a destination.
-        self._resolver: Resolver | None = None
+        self._resolver: DnsResolver | None = None
+        self._demands: ShownDemands | None = None
         self._site: PageSite | None = None
         if listening.certificate is not None:
             PeriodicService(listening.certificate.check, CHECK_INTERVAL, reactor).setServiceParent(self)
@@ -112,6 +114,8 @@ class PageServer(MultiService):
         ports, self._ports = self._ports, []
         if self._site is not None:
             self._site.close_all()
+        if self._demands is not None:
+            self._demands.close()
         stopping = [maybeDeferred(port.stopListening) for port in ports]
         return gatherResults([maybeDeferred(super().stopService), *stopping], consumeErrors=True)
 
@@ -193,9 +197,17 @@ class PageServer(MultiService):
         if self._resolver is None:
             servers = self._settings.dns_servers or None
             self._resolver = make_resolver(self._reactor, servers, notice=lambda _line: None)
-        present = PresentRelay(self._settings, self._rules.book, self._resolver, self._in_thread)
+            self._demands = self._shown_demands(self._resolver)
+        present = PresentRelay(self._settings, self._rules.book, self._resolver, self._in_thread, demands=self._demands)
         asking = Deferred.fromCoroutine(explain_destination(name, state, present, time.time()))
         try:
             return await asking.addTimeout(LOOKUP_SECONDS, self._reactor)
         except DeferredTimeout:
-            return await explain_destination(name, state, replace(present, resolver=None), time.time())
+            return await explain_destination(name, state, replace(present, resolver=None, demands=None), time.time())
+
+    def _shown_demands(self, resolver: "DnsResolver") -> "ShownDemands | None":
+        if not self._settings.secure_delivery.used:
+            return None
+        from mta.daemon.secure.shown_demands import ShownDemands  # noqa: PLC0415
+
+        return ShownDemands(self._settings, self._reactor, resolver, self._in_thread)

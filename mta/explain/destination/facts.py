@@ -17,6 +17,8 @@ class TlsFact:
     rule: TlsRule
     implicit: bool
     place: str
+    #: What the hosts must prove besides, in words; "" if nothing.
+    demand: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Ways:
     tls: tuple[TlsFact, ...]
     #: The name of the destination in the delivery; "" if it is not known.
     destination: str
+    #: The policies by which the hosts must prove themselves, in words.
+    policy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

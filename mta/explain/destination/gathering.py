@@ -1,11 +1,12 @@
 """Gathers the facts about a destination: from the relay or its queue files, the DNS, and the present settings."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from mta.admin.state import RelayState
+from mta.explain.demands.words import demanded_of, left_out, policy_lines
 from mta.explain.destination.facts import DestinationFacts, TlsFact, Ways
 from mta.explain.destination.live import host_name
 from mta.explain.destination.mx_hosts import MxHosts, find_mx_hosts
@@ -114,18 +115,33 @@ async def _ways(recipient: Address, entries: Sequence[Entry], present: PresentRe
     recipient, envelope = _example(recipient, entries, relay)
     route = await decide_route(recipient, envelope, relay)
     plan = await plan_of(recipient, envelope, relay)
-    mx = None
+    mx: MxHosts | None = None
+    policy: tuple[str, ...] = ()
     if present.resolver is not None and route.kind is RouteKind.MX:
         choice = relay.route_rules.way(envelope, recipient).choice
         domain = choice.domain if isinstance(choice, MxOf) and choice.domain else recipient.domain
         mx = await find_mx_hosts(domain, present.resolver, relay.rules, time.monotonic)
+        if relay.demands is not None:
+            found = await relay.demands(domain)
+            policy = tuple(policy_lines(found))
+            mx = _without(mx, left_out(found))
     return Ways(
         route,
         decide_transport(recipient, route, relay),
         mx if plan is None else _as_carried(mx, route, plan),
         () if plan is None else tuple(_tls(plan)),
         "" if plan is None else plan.destination,
+        policy,
     )
+
+
+def _without(mx: MxHosts, reasons: Mapping[str, str]) -> MxHosts:
+    """Return the MX hosts, those left out that may not have the mail for these reasons."""
+    hosts = (
+        host if host.left_out or host.name not in reasons else replace(host, left_out=reasons[host.name])
+        for host in mx.hosts
+    )
+    return replace(mx, hosts=tuple(hosts))
 
 
 def _example(recipient: Address, entries: Sequence[Entry], relay: DecidingParts) -> tuple[Address, Envelope]:
@@ -155,10 +171,11 @@ def _as_carried(mx: MxHosts | None, route: RouteVerdict, plan: Plan) -> MxHosts 
 
 def _tls(plan: Plan) -> Iterator[TlsFact]:
     """Yield the TLS policies of a plan, each with its hosts."""
-    for (rule, implicit, place), group in groupby(
-        plan.routes, lambda each: (each.tls, each.implicit_tls, each.tls_place or _place(each.smarthost))
+    for (rule, implicit, place, demand), group in groupby(
+        plan.routes,
+        lambda each: (each.tls, each.implicit_tls, each.tls_place or _place(each.smarthost), demanded_of(each)),
     ):
-        yield TlsFact(tuple(dict.fromkeys(route.host for route in group)), rule, implicit, place)
+        yield TlsFact(tuple(dict.fromkeys(route.host for route in group)), rule, implicit, place, demand)
 
 
 def _place(smarthost: Smarthost | None) -> str:

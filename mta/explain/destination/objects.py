@@ -22,6 +22,7 @@ def page_object(page: DestinationPage) -> JsonObject:
         "transport": None if page.transport is None else transport_object(page.transport),
         "mx": None if page.mx is None else _mx_object(page.mx),
         "tls": list(page.tls),
+        "policy": list(page.policy),
         "waiting": None if page.shape is None else shape_object(page.shape),
         "domains": [shape_object(each) for each in page.by_host],
         "destinations": [destination_object(each) for each in page.live],

@@ -40,6 +40,8 @@ class DestinationPage:
     mx: MxHosts | None
     #: The TLS policy in words, for each group of hosts with the same.
     tls: tuple[str, ...]
+    #: The policies by which MX hosts must prove themselves, in words.
+    policy: tuple[str, ...]
     shape: DomainShape | None
     by_host: tuple[DomainShape, ...]
     live: tuple[DestinationState, ...]

@@ -9,6 +9,7 @@ from mta.explain.destination.page import DestinationPage
 from mta.explain.destination.replies import last_replies
 from mta.explain.message.page import NextAttempt
 from mta.queue.interface import RecipientState
+from mta.routing.route import TlsRule
 
 
 def page_of(facts: DestinationFacts) -> DestinationPage:
@@ -23,6 +24,7 @@ def page_of(facts: DestinationFacts) -> DestinationPage:
         None if ways is None else ways.transport,
         None if ways is None else ways.mx,
         () if ways is None else tuple(map(_tls_words, ways.tls)),
+        () if ways is None else ways.policy,
         facts.shape,
         facts.by_host,
         facts.live,
@@ -34,6 +36,8 @@ def page_of(facts: DestinationFacts) -> DestinationPage:
 
 
 def _tls_words(fact: TlsFact) -> str:
+    if fact.demand and fact.rule is not TlsRule.VERIFY:
+        return f"{', '.join(fact.hosts)}: {fact.demand}"
     begins = ", from the first byte" if fact.implicit else ""
     return f"{', '.join(fact.hosts)}: {TLS_WORDS[fact.rule]}{begins} ({fact.place or 'the default for MX hosts'})"
 

@@ -125,6 +125,7 @@ def test_the_hosts_of_a_route_are_looked_up_with_dns() -> None:
             "rule": None,
             "without_rule": None,
             "passed_over": [],
+            "demands": [],
             "returned": False,
             "text": "the smarthost smart.test:587: smart.test[192.0.2.9]:587",
         }
@@ -266,6 +267,7 @@ def test_the_json_tells_all_stages() -> None:
                 "rule": None,
                 "without_rule": None,
                 "passed_over": [],
+                "demands": [],
                 "returned": False,
                 "text": "the MX hosts of b.test, port 25",
             }

@@ -27,6 +27,7 @@ def as_lines(page: DestinationPage) -> Iterator[str]:
         yield line("transport", carried_words(page.transport))
     if page.mx is not None:
         yield from block("mx", _mx_lines(page.mx))
+    yield from block("policy", page.policy)
     yield from block("tls", page.tls)
     yield from _waiting_lines(page)
     yield from _live_lines(page)

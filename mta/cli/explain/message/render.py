@@ -53,6 +53,7 @@ def _recipient_lines(part: RecipientPart, page: MessagePage) -> Iterator[str]:
     yield line("recipient", f"<{state.address}> {state.status.value}{done}{tries}")
     if part.route is not None:
         yield line("route", route_words(part.route))
+        yield from block("tls", part.route.demands)
     if part.transport is not None:
         yield line("transport", carried_words(part.transport))
     *earlier, last = state.attempts_made or (None,)

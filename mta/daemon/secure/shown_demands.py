@@ -1,0 +1,131 @@
+"""The demands on MX hosts for explanations: made as in the relay, by the policies that it keeps, or by those of now."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from mta.blocking import RunBlocking
+from mta.config.readers.secure_delivery import StsUse
+from mta.config.settings import Settings
+from mta.daemon.secure.secured_mx import demand_terms
+from mta.dns.answers import Found
+from mta.dns.dnssec.authenticity import Authenticity
+from mta.dns.dnssec.choosing import DnssecUnavailable, choose
+from mta.dns.resolver import DnsResolver
+from mta.explain.demands.facts import PolicyFacts
+from mta.https.client import HttpsClient, HttpsOptions
+from mta.https.strangers_hosts import StrangersHosts
+from mta.queue.disk.queue_dir import homes
+from mta.routing.demands.dane import Dane
+from mta.routing.demands.secured import SecuredRouting
+from mta.routing.direct import DirectRouting
+from mta.routing.nat64 import Nat64
+from mta.routing.private_addresses import OwnSockets
+from mta.sts.fetching import PolicyFetcher, PolicyFetchError
+from mta.sts.kept import KeptPolicy
+from mta.sts.policy import StsMode, StsPolicy
+from mta.sts.policy_file import PolicyFile
+from mta.sts.record import RecordError, policy_id, record_name
+
+#: Seconds for the fetch of a policy.
+PATIENCE = 4.0
+
+
+class ShownDemands:
+    """A DemandSource, which keeps no policy and tells no relay of one. Call `close` at the end."""
+
+    def __init__(self, settings: Settings, reactor: Any, resolver: DnsResolver, run: RunBlocking) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._resolver = resolver
+        secure = settings.secure_delivery
+        self._policies = None if secure.sts is StsUse.OFF else _ShownPolicies(settings, reactor, resolver, run)
+        self._authenticity = _authenticity(settings, reactor, resolver) if secure.uses_dane else None
+        if self._authenticity is not None:
+            self._authenticity.start()
+
+    def routing(self, direct: DirectRouting) -> SecuredRouting:
+        """Return the routing by MX with demands."""
+        return SecuredRouting(
+            direct,
+            self._resolver,
+            demand_terms(self._settings),
+            dane=None if self._authenticity is None else Dane(self._authenticity),
+            policies=self._policies,
+            seconds=self._reactor.seconds,
+        )
+
+    def about(self, domain: str) -> PolicyFacts:
+        """Return what is known of the policy of a domain that was just routed."""
+        return PolicyFacts() if self._policies is None else self._policies.facts.get(domain.lower(), PolicyFacts())
+
+    def close(self) -> None:
+        """End all look-ups."""
+        if self._authenticity is not None:
+            self._authenticity.stop()
+
+
+class _ShownPolicies:
+    """A PolicySource that reads the files of the relay, and fetches the policy of a domain that is in none."""
+
+    def __init__(self, settings: Settings, reactor: Any, resolver: DnsResolver, run: RunBlocking) -> None:
+        nat64 = Nat64(resolver, reactor.seconds) if settings.ipv6 else None
+        addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
+        own = OwnSockets((address, port) for address in addresses for port in settings.ports)
+        hosts = StrangersHosts(nat64, own)
+        https = HttpsClient(reactor, resolver, HttpsOptions(ipv6=settings.ipv6, refuses=hosts.refuses))
+        self._fetcher = PolicyFetcher(https, hosts.refresh, reactor.seconds)
+        self._directory = settings.queue_dir
+        self._resolver = resolver
+        self._run = run
+        #: By domain.
+        self.facts: dict[str, PolicyFacts] = {}
+
+    async def policy(self, domain: str) -> StsPolicy | None:
+        """Return the policy that the relay keeps, or the present one."""
+        now = time.time()
+        kept = await self._run(lambda: self._kept(domain, now))
+        if kept is not None:
+            self.facts[domain] = PolicyFacts(kept.until)
+            return None if kept.policy.mode is StsMode.NONE else kept.policy
+        return await self._fetched(domain, now)
+
+    def look_again(self, domain: str) -> None:
+        """Do nothing, because each explanation looks at the present policies."""
+
+    def _kept(self, domain: str, now: float) -> KeptPolicy | None:
+        found: list[KeptPolicy] = []
+        # A command may be run by a user that must not read the files.
+        with suppress(OSError):
+            for home in homes(self._directory):
+                kept = PolicyFile(home).read().get(domain)
+                if kept is not None and kept.until > now:
+                    found.append(kept)
+        return max(found, key=lambda each: each.fetched, default=None)
+
+    async def _fetched(self, domain: str, now: float) -> StsPolicy | None:
+        try:
+            if await self._announced(domain) is None:
+                return None
+            policy = await self._fetcher.fetch(domain, PATIENCE)
+        except (RecordError, PolicyFetchError) as error:
+            self.facts[domain] = PolicyFacts(failure=str(error))
+            return None
+        if policy.mode is StsMode.NONE:
+            return None
+        self.facts[domain] = PolicyFacts(now + policy.max_age)
+        return policy
+
+    async def _announced(self, domain: str) -> str | None:
+        name = record_name(domain)
+        answer = await self._resolver.txt(name) if name else None
+        texts: Sequence[str] = answer.records if isinstance(answer, Found) else ()
+        return policy_id(texts)
+
+
+def _authenticity(settings: Settings, reactor: Any, resolver: DnsResolver) -> Authenticity | None:
+    try:
+        return choose(settings.secure_delivery.dnssec.value, reactor, resolver.client)
+    except DnssecUnavailable:
+        return None
