@@ -1,7 +1,7 @@
 """Turns the results of a job into verdicts and reports, and writes both to the queue in one transaction."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from mta.delivery.context import DeliveryContext
@@ -122,6 +122,10 @@ class Settler:
             at_once = isinstance(outcome, Discarded) or (isinstance(outcome, Delivered) and not pending.attempts)
             attempt = None if at_once else _attempt(result, now)
             return Verdict(pending.index, outcome, None, result.signed_by, attempt, way)
+        if outcome.text_for is not None and not (job.route_rules and pending.index in job.route_rules):
+            # Without a rule, the domain whose hosts were tried is that of the recipient.
+            outcome = replace(outcome, text=outcome.text_for(pending.recipient.address.domain), text_for=None)
+            result = job.results[pending.index] = replace(result, outcome=outcome)
         attempt = _attempt(result, now)
         terms = self.retry.terms(job.claim, pending.recipient, outcome)
         due = terms.schedule.next_due(job.claim.created, pending.attempts + 1, now)

@@ -4,6 +4,7 @@ A rule of the operator may have a recipient discarded instead of an attempt.
 """
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -52,6 +53,8 @@ class TryLater:
     reply: Reply | None = field(default=None, compare=False, repr=False, kw_only=True)
     #: None if the failure is of no such kind: a reply to the mail, or a failure of this relay.
     kind: ErrorKind | None = field(default=None, kw_only=True)
+    #: Returns the text for a recipient's domain, if the text names one; domains share destinations and their failures.
+    text_for: Callable[[str], str] | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     @property
     def words(self) -> tuple[str, str, str, str]:

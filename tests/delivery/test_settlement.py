@@ -88,6 +88,18 @@ class SettlerTests(SynchronousTestCase):
         record(job, 0, RecipientResult(LATER.outcome, not_before=NOW + 1000))
         assert self.successResultOf(self.settler.settle(job)) == NOW + 1000
 
+    def test_a_failure_that_domains_share_names_the_domain_of_each_recipient(self) -> None:
+        job = self.job("bob@b.test", "eve@c.test", "joe@d.test")
+        shared = TryLater("b.test demands it", "mx", text_for=lambda domain: f"{domain} demands it")
+        for index in range(3):
+            record(job, index, RecipientResult(shared))
+        job.note_rule(Rule(RulePlace("20.toml", 3)), job.claim.pending[2:])
+        self.successResultOf(self.settler.settle(job))
+        told = ["b.test demands it", "c.test demands it", "b.test demands it"]
+        assert [state.reply for state in self.states()] == told
+        assert [state.attempts_made[0].reply for state in self.states()] == told
+        assert all(f'reply="{text}"' in line for line, text in zip(self.lines, told, strict=True))
+
     def test_delivered_recipients_are_recorded_while_others_are_under_way(self) -> None:
         job = self.job("bob@b.test", "eve@c.test")
         record(job, 0, YES)

@@ -5,6 +5,8 @@ goes in clear: the operator gets a notice once a day, and a refusal of mail in c
 """
 
 import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mta.delivery.replies.login_hints import client_certificate_hint, no_mechanism_hint, refused_login_hint
 from mta.delivery.replies.setting_names import is_provider, setting_names, tls_setting
@@ -13,6 +15,9 @@ from mta.routing.route import CertificateCredentials, Route, TlsRule, TokenCrede
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.smtp.replies import Reply
 from mta.tls.client import Fault
+
+if TYPE_CHECKING:
+    from mta.routing.demands.proof import Proof
 
 # The other port on which a smarthost may offer TLS: 465 from the first byte, 587 by STARTTLS (RFC 8314 section 3).
 _OTHER_PORTS = {587: "465", 465: "587", 2587: "2465", 2465: "2587"}
@@ -33,7 +38,10 @@ def operator_hint(failure: SessionFailure, route: Route, fault: Fault | None = N
 
     `fault` is the reason for which the host's certificate was rejected, if it was.
     """
-    text = _demanded(failure, route, fault) or _text(failure, route, fault or Fault.UNUSABLE)
+    demanded = None if route.proof is None else _demanded(failure, route, route.proof, fault)
+    if demanded is not None:
+        return demanded
+    text = _text(failure, route, fault or Fault.UNUSABLE)
     return TryLater(text, route.label, failure.status, reply=failure.reply, kind=error_kind(failure.kind))
 
 
@@ -42,14 +50,19 @@ def error_kind(of_session: FailureKind) -> ErrorKind | None:
     return _ERROR_KINDS.get(of_session)
 
 
-def _demanded(failure: SessionFailure, route: Route, fault: Fault | None) -> str | None:
-    """Return the text about a proof that the recipient's domain demands; None if another text fits."""
-    if route.proof is None:
-        return None
+def _demanded(failure: SessionFailure, route: Route, proof: "Proof", fault: Fault | None) -> TryLater | None:
+    """Return the outcome if a proof was demanded and not given; None if another text fits."""
     # Imported if needed, because a relay with a smarthost has no proofs.
     from mta.delivery.replies.demand_hints import demand_text  # noqa: PLC0415
 
-    return demand_text(failure, route, route.proof, fault)
+    def text_for(domain: str) -> str:
+        return demand_text(failure, route, replace(proof, domain=domain), fault) or ""
+
+    text, kind = text_for(proof.domain), error_kind(failure.kind)
+    if not text:
+        return None
+    named = text_for if proof.domain else None
+    return TryLater(text, route.label, failure.status, reply=failure.reply, kind=kind, text_for=named)
 
 
 def _text(failure: SessionFailure, route: Route, fault: Fault) -> str:

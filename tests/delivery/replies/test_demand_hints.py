@@ -28,6 +28,14 @@ def test_the_demand_of_a_domain_is_named_with_the_setting_that_lifts_it() -> Non
     assert words(EXPIRED, STS) == expected + LIFTED
 
 
+def test_the_text_can_be_had_for_another_domain_with_the_same_hosts() -> None:
+    outcome = operator_hint(EXPIRED, replace(ROUTE, proof=STS), Fault.EXPIRED)
+    assert outcome.text_for is not None
+    assert outcome.text_for("b.test") == outcome.text.replace("a.test", "b.test")
+    by_sender = operator_hint(EXPIRED, replace(ROUTE, proof=Proof(ProofSource.REQUIRETLS, "", ("mx.test",))))
+    assert by_sender.text_for is None
+
+
 def test_the_demand_of_a_sender_is_lifted_by_no_setting() -> None:
     said = words(EXPIRED, Proof(ProofSource.REQUIRETLS, "", ("mx.test",)))
     assert said.endswith("; the sender demands it by REQUIRETLS; mail stays queued")
