@@ -65,7 +65,7 @@ def demanded_destination(name: str, routes: Sequence[Route], default: TlsRule) -
 
 
 def _demand(route: Route, default: TlsRule) -> str:
-    """Return what is demanded of a host, in words; "" if it is only the default."""
+    """Return the demand on a host in words; "" if it is only the default."""
     words = [] if route.tls is default else [route.tls.value]
     if (proof := route.proof) is not None:
         words.append(proof.source.value)

@@ -230,7 +230,7 @@ _HELLOS = (
         b"250-b.test\r\n" + b"".join(b"250-%b\r\n" % word for word in words.split()) + b"250 HELP\r\n"
         for words in (
             *(b"", b"PIPELINING", b"PIPELINING CHUNKING", b"CHUNKING", b"STARTTLS", b"STARTTLS PIPELINING"),
-            *(b"AUTH=PLAIN", b"SIZE", b"XX DSN 8BITMIME SMTPUTF8"),
+            *(b"AUTH=PLAIN", b"SIZE", b"XX DSN 8BITMIME SMTPUTF8", b"REQUIRETLS"),
         )
     ),
     b"250-b\r\n250-PIPELINING\r\n250 AUTH PLAIN LOGIN CRAM-MD5\r\n",

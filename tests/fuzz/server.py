@@ -442,7 +442,16 @@ _WORDS = (
     *(b"BDAT 3\r\n", b"BDAT 0 LAST\r\n", b"BDAT 5 LAST\r\n", b"RSET\r\n", b"NOOP\r\n", b"QUIT\r\n", b"STARTTLS\r\n"),
     *(b"AUTH PLAIN ", b"AUTH LOGIN\r\n", b"YQ==\r\n", b"*\r\n", b"=\r\n", b"AGEAYg=="),
     *(b"VRFY x\r\n", b"HELP\r\n", b"AUTH PLAIN\r\n", b"EXPN\r\n", b"ETRN\r\n", b"TURN\r\n", b"GET / HTTP/1.1\r\n"),
-    *(b" SIZE=1", b" BODY=8BITMIME", b" SMTPUTF8", b" RET=HDRS", b" ENVID=a", b" AUTH=<>", b" NOTIFY=NEVER"),
+    *(
+        b" SIZE=1",
+        b" BODY=8BITMIME",
+        b" SMTPUTF8",
+        b" REQUIRETLS",
+        b" RET=HDRS",
+        b" ENVID=a",
+        b" AUTH=<>",
+        b" NOTIFY=NEVER",
+    ),
     *(b" ORCPT=rfc822;a", b"\r\n", b"\r", b"\n", b"\0", b"\n.\n", b"\r\n..", b"\xc3\xbc"),
 )
 _HELLO = b"EHLO c\r\n"

@@ -1,4 +1,4 @@
-"""The demands of a message on its hosts (RFC 8689): REQUIRETLS, beside what the recipient's domain demands. Pure.
+"""The demands of a message on its hosts (RFC 8689): REQUIRETLS, beside the demands of the recipient's domain. Pure.
 
 A host must be named by the sender or the operator, or be proven to be an MX host of the domain, and prove its name.
 """
@@ -12,7 +12,7 @@ from mta.routing.demands.proof import Proof, ProofSource
 from mta.routing.destination_names import demanded_destination
 from mta.routing.route import Plan, Route, TlsRule
 
-# A relay with a smarthost knows nothing of what domains publish.
+# A relay with a smarthost does not know the policies of domains.
 if TYPE_CHECKING:
     from mta.routing.demands.deciding import HostDemand, PublishedDemands
 
@@ -37,7 +37,7 @@ def _proven(route: Route) -> Route:
 
 
 def proven_mx(demand: "HostDemand", published: "PublishedDemands") -> "HostDemand":
-    """Return what a message with REQUIRETLS demands of an MX host, of which its domain demands this.
+    """Return the demand of a message with REQUIRETLS on an MX host; `demand` is that of its domain.
 
     DNSSEC, or a policy of MTA-STS in any mode, must prove that it is an MX host of the domain.
     """
