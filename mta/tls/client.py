@@ -143,6 +143,14 @@ class ClientOptions:
         return self._leaf_checked and self.problem is None
 
     @property
+    def acceptable(self) -> bool:
+        """Whether the connection may be used after its handshake, in which every certificate must have been checked.
+
+        None is checked if a session is resumed, which the relay never asks for.
+        """
+        return self.verified or not self._strict
+
+    @property
     def proof(self) -> str:
         """The result of the check for the log: `verified`, `verified sts`, `dane`, or `unverified` with the reason."""
         if not self.verified:

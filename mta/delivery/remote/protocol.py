@@ -27,7 +27,7 @@ from mta.delivery.remote.timeouts import Deadline, Timeouts
 from mta.message.body import CHUNK_BYTES, Body
 from mta.smtp.client.dialogue import Awaited, ClientEvent, FailureKind, SessionFailure
 from mta.smtp.client.machine import ClientMachine
-from mta.tls.client import CertificateRejected, Fault, handshake_failure_text
+from mta.tls.client import CertificateRejected, Fault, handshake_failure_text, options_of
 from mta.tls.prompt_writer import PromptWriter
 
 
@@ -126,6 +126,10 @@ class SmtpClientProtocol(TwistedProtocol):
         """Continue the session inside TLS."""
         # Twisted also calls this after the certificate was rejected; the connection is then being closed.
         if self.transport.disconnecting:
+            return
+        options = options_of(self.transport)
+        if options is not None and not options.acceptable:
+            self.end(SessionFailure(FailureKind.NOT_TRUSTED, "4.7.5", "the host showed no certificate"))
             return
         self._handshaking, self.shaken_hands = False, True
         if not self._implicit_tls:

@@ -56,6 +56,19 @@ _OWN = known(
         "Check the port of the smarthost and its TLS; many servers offer logins only inside TLS.",
     ),
     (
+        r"\bthe sender demands it\b|\bthe sender demands requiretls\b|\brequiretls is not offered\b",
+        "The sender lets this message go only to hosts that prove their names and pass the demand on (REQUIRETLS).",
+        "Have the sender send it without REQUIRETLS, or the owner of the domain offer it: docs/secure-delivery.md.",
+    ),
+    (
+        r"\bdemands it by (?:mta-sts|dane)\b|\bmay get mail now: ",
+        "The recipient's domain demands a proof that its host, or the DNS, does not give now, so the mail waits.",
+        (
+            "Usually the owner of the domain must renew a certificate or a record. TLS_POLICY for the domain sends the"
+            " mail in spite of it: docs/secure-delivery.md."
+        ),
+    ),
+    (
         r"^certificate not trusted:",
         "The certificate of the host could not be verified, so the relay does not send it this mail.",
         "Follow the advice behind the reason; the reply names the setting.",

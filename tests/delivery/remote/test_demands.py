@@ -1,5 +1,6 @@
 """Connections to hosts whose domain demands a proof: over real sockets, with good and bad certificates."""
 
+import ssl
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from mta.delivery.remote.tls_session import TlsFailure, TlsSession
 from mta.message.outcome import Delivered, ErrorKind, TryLater
 from mta.routing.demands.proof import Proof, ProofSource
 from mta.routing.route import Plan, Route, TlsRule
-from mta.tls.client import TrustAnchors, client_options
+from mta.tls.client import ClientOptions, TrustAnchors, client_options
 from tests.drivers.connector_case import AlwaysNoted, request
 from tests.drivers.tlsa import tlsa
 
@@ -33,6 +34,19 @@ NO_TLS = Rule("STARTTLS", reply="454 4.7.0 TLS not available")
 
 def dane(leaf: Leaf) -> Proof:
     return Proof(ProofSource.DANE, DOMAIN, (HOST,), (tlsa(3, 1, 1, leaf.certificate),))
+
+
+class _Resuming(ClientOptions):
+    """Options that resume a session, as the relay's own never do."""
+
+    def __init__(self, route: Route, trust: TrustAnchors, session: Any) -> None:
+        super().__init__(route, trust)
+        self._session = session
+
+    def clientConnectionForTLS(self, protocol: Any) -> Any:
+        connection = super().clientConnectionForTLS(protocol)
+        connection.set_session(self._session)
+        return connection
 
 
 class DemandTests(TestCase):
@@ -136,6 +150,29 @@ class DemandTests(TestCase):
                 self.assertEqual(self.sessions[0].failure, TlsFailure.VALIDATION)
                 self.assertEqual(self.sink.connections, 1)
         self.assertEqual(self.in_clear, [])
+
+    async def test_a_session_that_is_resumed_proves_nothing(self) -> None:
+        sink = self.sink = Sink(tls=tuple(map(str, OWN.write(self.folder))))
+        assert sink.context is not None
+        sink.context.maximum_version = ssl.TLSVersion.TLSv1_2
+        sink.__enter__()
+        self.addCleanup(sink.close)
+        route = Route(HOST, "127.0.0.1", sink.port)
+        options = ConnectorOptions(reactor, "me.test", client_options, AlwaysNoted())  # type: ignore[arg-type]
+        first: Any = await SmtpConnector(options).open(Plan(HOST, (route,)))
+        session = first._protocol.transport.getHandle().get_session()
+        made: list[Any] = []
+
+        def resuming(again: Route) -> Any:
+            made.append(_Resuming(again, TrustAnchors(), session))
+            return made[-1]
+
+        again = replace(options, tls_options=resuming)
+        told = await SmtpConnector(again).open(Plan(HOST, (replace(route, proof=dane(GOOD)),)))
+        self.assertIsInstance(told, TryLater)
+        self.assertIn("the host showed no certificate; example.test demands it by DANE", told.text)  # type: ignore[union-attr]
+        self.assertFalse(made[0]._leaf_checked)
+        first.quit()
 
     async def test_no_rule_of_a_route_lifts_a_proof(self) -> None:
         self.assertTrue((await self.deliver(STS, tls=TlsRule.NONE)).endswith(" verified sts"))

@@ -8,6 +8,27 @@ from mta.delivery.replies.meanings import KNOWN_REPLIES, meaning_of
 
 #: A reply, and words of its meaning. At least one for each row of the table.
 EXAMPLES = [
+    # The relay's own words
+    (
+        (
+            "certificate not trusted: certificate expired on 2026-11-29; b.test demands it by MTA-STS; mail stays"
+            " queued. TLS_POLICY=b.test=opportunistic would send it all the same"
+        ),
+        "demands a proof that its host, or the DNS, does not give now",
+    ),
+    (
+        (
+            "no MX host of b.test may get mail now: mx.b.test: TLSA of _25._tcp.mx.b.test: SERVFAIL; mail stays queued."
+            " TLS_POLICY=b.test=opportunistic would send it all the same"
+        ),
+        "so the mail waits",
+    ),
+    ("REQUIRETLS is not offered, and the sender demands it; no other host is left", "only to hosts that prove"),
+    ("TLS failed: connection lost; the sender demands it by REQUIRETLS; mail stays queued", "pass the demand on"),
+    (
+        "the sender demands REQUIRETLS, and nothing can prove the MX hosts of b.test: DANE and MTA_STS are off",
+        "pass the demand on",
+    ),
     # Amazon SES
     ("454 Throttling failure: Maximum sending rate exceeded.", "more messages a second than its quota"),
     ("454 Throttling failure: Daily message quota exceeded.", "as many messages as it may within 24 hours"),
