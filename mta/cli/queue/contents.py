@@ -5,6 +5,8 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 import click
@@ -19,7 +21,7 @@ from mta.cli.state.opening import queue_directory, relay_state
 from mta.config.readers.domains import read_mailname
 from mta.config.setting import SettingsReader
 from mta.message import headers, recognition
-from mta.message.body import MemoryBody
+from mta.message.body import MAX_MEMORY_BODY, FileBody, MemoryBody
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.queue.ids import IdSource
 from mta.queue.interface import Action, Description, NewMail, Query, QueueId, Status
@@ -116,7 +118,7 @@ def _add(octets: bytes, block: bytes, sender: Address | None, recipients: Sequen
     body = MemoryBody(content)
     mail = NewMail(id, envelope, body, hold, Description(*recognition.texts(found)))
     if is_shared(environ):
-        _add_to_shared(environ, mail, now)
+        _add_to_shared(environ, mail, body, now)
         return id
     _add_to_own(environ, mail, body, now)
     if not hold:
@@ -141,14 +143,22 @@ def _add_to_own(environ: Mapping[str, str], mail: NewMail, body: MemoryBody, now
         result(queue.close())
 
 
-def _add_to_shared(environ: Mapping[str, str], mail: NewMail, now: float) -> None:
+def _add_to_shared(environ: Mapping[str, str], mail: NewMail, body: MemoryBody, now: float) -> None:
     from mta.blocking import run_inline  # noqa: PLC0415
     from mta.cli.state.shared import shared_server  # noqa: PLC0415
     from mta.queue.postgres.operators_queue import OperatorsQueue  # noqa: PLC0415
 
     queue = OperatorsQueue(shared_server(environ), run_inline)
     try:
-        result(queue.add_due(mail, now))
+        if body.size <= MAX_MEMORY_BODY:
+            result(queue.add_due(mail, now))
+            return
+        with TemporaryDirectory(prefix="smtprelay-") as folder:
+            path = Path(folder) / mail.id
+            path.write_bytes(body.data)
+            result(queue.add_due(replace(mail, body=FileBody(path, body.size)), now))
+    except OSError as error:
+        raise CommandError(f"a large message needs a temporary file: {error}") from error
     finally:
         result(queue.close())
 

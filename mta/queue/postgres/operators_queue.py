@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
+from mta.message.body import FileBody
 from mta.queue.entries import Action, Audit, DomainShape, Entry, Load, Query, QueueId, Summary
 from mta.queue.failures import Failures
 from mta.queue.interface import Ledger, MakeReports, NewMail, QueueError
@@ -20,6 +21,7 @@ from mta.queue.postgres.errors import OutcomeUnknown
 from mta.queue.postgres.lanes.batch import add_all
 from mta.queue.postgres.lanes.gathering import Lanes
 from mta.queue.postgres.lanes.lane import OPERATORS, Lane
+from mta.queue.postgres.mail import chunks
 from mta.queue.postgres.membership.statements import SQL
 from mta.queue.postgres.operator import orders, overview, reading
 from mta.queue.postgres.operator.bounce import bounce
@@ -39,7 +41,8 @@ class OperatorsQueue:
 
     def __init__(self, server: Server, run: RunBlocking, seconds: Callable[[], float] = time.monotonic) -> None:
         """`run` runs the work that blocks: one question and one change at a time."""
-        parameters = server.connection_parameters()
+        self._parameters = parameters = server.connection_parameters()
+        self._run = run
         self._closed = False
         self._reading = SerialSession(DatabaseSession(parameters, changes=False), run)
         self._orders = Lanes([Lane(DatabaseSession(parameters), 0)], run, node=lambda: OPERATORS, seconds=seconds)
@@ -100,8 +103,17 @@ class OperatorsQueue:
         return self._ask(overview.nodes)
 
     def add_due(self, mail: NewMail, now: float) -> "Deferred[None]":
-        """Store a message that is due at once, with its body in memory."""
-        return self._change(lambda change: add_all(change, [mail], now))
+        """Store a message that is due at once. Its body may be a file, which is not needed after that."""
+        return Deferred.fromCoroutine(self._add_due(mail, now))
+
+    async def _add_due(self, mail: NewMail, now: float) -> None:
+        if isinstance(mail.body, FileBody):
+            storing = SerialSession(DatabaseSession(self._parameters), self._run)
+            try:
+                await storing.do(partial(chunks.store, id=mail.id, body=mail.body, node=OPERATORS))
+            finally:
+                await storing.close()
+        await self._change(lambda change: add_all(change, [mail], now))
 
     def apply(
         self, action: Action, ids: Sequence[QueueId] | None, now: float, *, recipient: str = "", to: str = ""

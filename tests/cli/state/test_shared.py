@@ -71,6 +71,16 @@ class SharedStateTests(SynchronousTestCase):
         self.assertIn("Subject: hi", self.told("cat", id))
         self.assertEqual(self.json("summary")["messages"], 2)
 
+    def test_a_large_message_is_imported_in_chunks(self) -> None:
+        file = Path(self.mktemp())
+        file.write_bytes(b"Subject: large\n\n" + b"0123456789abcde\n" * 40_000)
+        (id,) = self.told("import", "--from", B, "--to", A, str(file)).split()[:1]
+        (message,) = self.tables.rows("message")
+        self.assertEqual((message["chunks"], len(self.tables.rows("chunk")), self.tables.rows("body")), (3, 3, []))
+        head, _, sent = self.run_command("cat", id).stdout_bytes.partition(b"\r\n\r\n")
+        self.assertIn(b"Subject: large", head)
+        self.assertEqual(sent, b"0123456789abcde\r\n" * 40_000)
+
     def test_a_message_is_returned_to_its_sender(self) -> None:
         self.tables.add(1, A)
         done = self.run_command("bounce", to_id(1), "--yes")
