@@ -95,7 +95,16 @@ def test_the_dashboard_has_the_parts_that_grafana_reads() -> None:
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
         references = [target["refId"] for target in panel["targets"]]
         assert len(references) == len(set(references)) > 0
-    assert [variable["name"] for variable in DASHBOARD["templating"]["list"]] == ["datasource", "instance"]
+    assert [variable["name"] for variable in DASHBOARD["templating"]["list"]] == ["datasource", "instance", "queue"]
+
+
+def test_a_queue_that_relays_share_can_be_counted_once() -> None:
+    (queue,) = (variable for variable in DASHBOARD["templating"]["list"] if variable["name"] == "queue")
+    assert queue["query"].count(" : ") == len(queue["options"])
+    assert {option["value"] for option in queue["options"]} == {"sum", "max"}
+    summed = [each for each in expressions() if "sum(" in each]
+    assert [each for each in summed if "smtprelay_queue_" in each or "smtprelay_ledger_" in each] == []
+    assert sum("$queue(" in each for each in expressions()) == 7
 
 
 def test_no_two_panels_overlap() -> None:
