@@ -101,6 +101,7 @@ MAY_IMPORT = {
     "mta.metrics": {
         "mta.quiet_site",
         "mta.__version__",
+        "mta.event_log.counts",
         "mta.event_log.lines",
         "mta.event_log.log",
         "mta.message",
@@ -743,6 +744,7 @@ MAY_IMPORT_EXACTLY = {
         "mta.smtp",
         "mta.message",
         "mta.queue.interface",
+        "mta.event_log.counts",
         "mta.event_log.emitting",
         "mta.event_log.repeats",
     },

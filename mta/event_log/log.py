@@ -7,6 +7,7 @@ No event has a field for a secret; a server's words about a login are masked bef
 
 from collections.abc import Mapping, Sequence
 
+from mta.event_log.counts import ACCEPTED_TOGETHER, DELIVERED_TOGETHER, MessageCounts
 from mta.event_log.emitting import Emitter
 from mta.event_log.repeats import MAX_OWN_LINES, Field, kind_of
 from mta.message.dates import timestamp
@@ -22,6 +23,9 @@ _MOST_NAMES = 10
 
 class EventLog(Emitter):
     """Writes each event as one line."""
+
+    # Set by a log that counts.
+    _counts: MessageCounts | None = None
 
     # The daemon
 
@@ -141,7 +145,7 @@ class EventLog(Emitter):
         *,
         held: bool = False,
         was_from: Address | None = None,
-        tls: str = "",  # noqa: ARG002
+        tls: str = "",
         release: float | None = None,
     ) -> None:
         """A message of `size` octets is on disk and the client was told so; `user` is its login.
@@ -150,6 +154,10 @@ class EventLog(Emitter):
         held, and `was_from` is the sender that the client gave if a rule has set another one. `tls` is the
         protection of the connection, for logs that count. `release` is the time before which it is not delivered.
         """
+        if (counts := self._counts) is not None:
+            counts.accepted += (size, len(envelope.recipients), tls)
+            if len(counts.accepted) >= ACCEPTED_TOGETHER:
+                counts.count_accepted()
         origin = envelope.origin
         fields: dict[str, Field] = {
             "id": id,
@@ -185,7 +193,7 @@ class EventLog(Emitter):
         signed_by: str = "",
         earlier: TryLater | None = None,
         rule: str | None = None,
-        attempts: int = 1,  # noqa: ARG002
+        attempts: int = 1,
     ) -> None:
         """The next host took the message for a recipient, under this protection and DKIM signature.
 
@@ -193,6 +201,10 @@ class EventLog(Emitter):
         place of the rule that decided on the way of the mail. `attempts` is the number of this attempt, for logs that
         count.
         """
+        if (counts := self._counts) is not None:
+            counts.delivered += (stages.total, stages.waited, stages.transfer, attempts, outcome.status, security)
+            if len(counts.delivered) >= DELIVERED_TOGETHER:
+                counts.count_delivered()
         fields: dict[str, Field] = {
             "id": id,
             "to": _path(to),

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from mta.event_log.counts import ACCEPTED_VALUES, DELIVERED_VALUES
 from mta.metrics.labels import attempt, version_of
 from mta.metrics.metric import Histogram, Kind, Samples
 from mta.metrics.table import METRICS
@@ -49,10 +50,6 @@ _FIGURES = (
     "troubles",
     "unreported",
 )
-# Values of a message and of a delivery in the lists where they are gathered.
-_ACCEPTED_VALUES, _DELIVERED_VALUES = 3, 6
-#: The lengths of those lists at which their values are counted.
-ACCEPTED_TOGETHER, DELIVERED_TOGETHER = 500 * _ACCEPTED_VALUES, 500 * _DELIVERED_VALUES
 
 
 class Counters:
@@ -61,9 +58,8 @@ class Counters:
     __slots__ = (*_FIGURES, "accepted", "delivered")
 
     def __init__(self) -> None:
-        #: Values that are not counted yet: of each message its octets, recipients and protection.
+        #: Values that are not counted yet; see `mta.event_log.counts.MessageCounts`.
         self.accepted: list[Any] = []
-        #: Of each delivery its seconds in all, for a connection and for the transaction, attempts, status, protection.
         self.delivered: list[Any] = []
         self.accepted_messages = self.accepted_bytes = self.accepted_recipients = 0
         self.alarms = self.faults = self.troubles = 0
@@ -89,7 +85,7 @@ class Counters:
 
     def count_accepted(self) -> None:
         """Count the messages whose values are gathered."""
-        sizes, recipients, protections = (self.accepted[place::_ACCEPTED_VALUES] for place in range(_ACCEPTED_VALUES))
+        sizes, recipients, protections = (self.accepted[place::ACCEPTED_VALUES] for place in range(ACCEPTED_VALUES))
         self.accepted.clear()
         self.accepted_messages += len(sizes)
         self.accepted_bytes += sum(sizes)
@@ -101,7 +97,7 @@ class Counters:
     def count_delivered(self) -> None:
         """Count the deliveries whose values are gathered."""
         seconds, waited, transfers, attempts, statuses, protections = (
-            self.delivered[place::_DELIVERED_VALUES] for place in range(_DELIVERED_VALUES)
+            self.delivered[place::DELIVERED_VALUES] for place in range(DELIVERED_VALUES)
         )
         self.delivered.clear()
         self.recipients["delivered",] += len(seconds)

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from mta.event_log.lines import Render, render_text
-from mta.event_log.log import EventLog, Stages
-from mta.message.envelope import Envelope
-from mta.message.outcome import Delivered, Failed, TryLater
-from mta.metrics.counters import ACCEPTED_TOGETHER, DELIVERED_TOGETHER, Counters
+from mta.event_log.log import EventLog
+from mta.message.outcome import Failed, TryLater
+from mta.metrics.counters import Counters
 from mta.metrics.labels import attempt, end_of, mechanism_of
 from mta.queue.interface import QueueId
 from mta.smtp.address import Address
@@ -29,9 +28,7 @@ class CountingEventLog(EventLog):
         flush: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(write, wall_clock, render, flush=flush)
-        self._counters = counters
-        self._accepted = counters.accepted
-        self._delivered = counters.delivered
+        self._counters = self._counts = counters
 
     # The daemon
 
@@ -77,49 +74,7 @@ class CountingEventLog(EventLog):
         self._counters.logins["failed", mechanism_of(mechanism)] += 1
         super().login_failed(client, user, mechanism, tls, reply)
 
-    def accepted(
-        self,
-        id: QueueId,
-        envelope: Envelope,
-        size: int,
-        user: str = "",
-        rules: str | None = None,
-        *,
-        held: bool = False,
-        was_from: Address | None = None,
-        tls: str = "",
-        release: float | None = None,
-    ) -> None:
-        """Count and log a message that is on disk."""
-        # Here and in `delivered`, each message would pay for calls, for `super`, and for fields that are passed on as a
-        # mapping.
-        accepted = self._accepted
-        accepted += (size, len(envelope.recipients), tls)
-        if len(accepted) >= ACCEPTED_TOGETHER:
-            self._counters.count_accepted()
-        EventLog.accepted(self, id, envelope, size, user, rules, held=held, was_from=was_from, release=release)
-
     # Going out
-
-    def delivered(
-        self,
-        id: QueueId,
-        to: Address,
-        outcome: Delivered,
-        stages: Stages,
-        security: str,
-        *,
-        signed_by: str = "",
-        earlier: TryLater | None = None,
-        rule: str | None = None,
-        attempts: int = 1,
-    ) -> None:
-        """Count and log a delivery."""
-        delivered = self._delivered
-        delivered += (stages.total, stages.waited, stages.transfer, attempts, outcome.status, security)
-        if len(delivered) >= DELIVERED_TOGETHER:
-            self._counters.count_delivered()
-        EventLog.delivered(self, id, to, outcome, stages, security, signed_by=signed_by, earlier=earlier, rule=rule)
 
     def deferred(self, id: QueueId, to: Address, outcome: TryLater, next_attempt: float, **fields: Any) -> None:
         """Count and log an attempt that failed for now."""
