@@ -30,20 +30,8 @@ from tests.drivers.connector_case import AlwaysNoted, request
 from tests.drivers.tlsa import tlsa
 from tests.fakes.authenticity import FixedPolicies, ZoneAuthenticity, sts_policy
 
-# The published policy in the first column; the others are the servers and the DNS. TLSA records are of the host's own
-# certificate (3 1 1), which may have expired or have another name, but not of that of an impostor. Without signatures
-# the DNS has no security; MTA-STS knows its policy from before. ! is a notice.
-MATRIX = """\
-| published       | good         | expired     | other name  | impostor    | no STARTTLS | no signatures | forged TLSA |
-|-----------------|--------------|-------------|-------------|-------------|-------------|---------------|-------------|
-| none            | verified     | unverified  | unverified  | unverified  | in clear    | verified      | waits       |
-| STS testing     | verified sts | unverified! | unverified! | unverified! | in clear!   | verified sts  | waits       |
-| STS enforce     | verified sts | waits       | waits       | waits       | waits       | verified sts  | waits       |
-| DANE            | dane         | dane        | dane        | waits       | waits       | verified      | waits       |
-| STS and DANE    | dane         | dane        | dane        | waits       | waits       | verified sts  | waits       |
-| STS other hosts | waits        | waits       | waits       | waits       | waits       | waits         | waits       |
-| DANE unusable   | verified     | unverified  | unverified  | unverified  | waits       | verified      | waits       |
-"""
+# The table of the documentation. Each cell is the end of `tls` in the log; ! is a notice.
+_PAGE = Path(__file__).parent.parent.parent.parent / "docs" / "secure-delivery.md"
 
 DOMAIN, HOST = "a.test", "mx.a.test"
 AUTHORITY = authority()
@@ -64,7 +52,9 @@ POLICIES = {
 
 def cells() -> Iterator[tuple[str, str, str]]:
     """Yield each cell with its row and column."""
-    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in MATRIX.splitlines())
+    _, _, behind = _PAGE.read_text().partition("| published ")
+    table = f"| published {behind.partition(chr(10) * 2)[0]}"
+    head, _, *rows = ([cell.strip(" `") for cell in line.strip("|").split("|")] for line in table.splitlines())
     for row in rows:
         for column, words in zip(head[1:], row[1:], strict=True):
             yield row[0], column, words
@@ -136,6 +126,7 @@ class MatrixTests(TestCase):
         return "in clear" if not found.security else " ".join(found.security.split(" (")[0].split()[2:])
 
     async def test_each_cell_is_what_the_relay_does(self) -> None:
+        self.assertEqual(len(list(cells())), 49)
         wrong = {}
         for published, shown, words in cells():
             result = await self.result(published, shown)
