@@ -3,6 +3,7 @@
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
@@ -32,8 +33,9 @@ class AlteringDns:
         self.address = address
         self.upstream = upstream
         self.alterations = list(alterations)
-        #: The name and type of each query.
+        #: The name and type of each query, and the time of the last one in seconds since 1970.
         self.asked: list[tuple[str, str]] = []
+        self.last_query = 0.0
         self._servers: list[socketserver.BaseServer] = []
 
     def __enter__(self) -> Self:
@@ -56,6 +58,7 @@ class AlteringDns:
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
         self.asked.append((name, dns.rdatatype.to_text(question.rdtype)))
+        self.last_query = time.time()
         reply: dns.message.Message | None = self._honest(query)
         for alter in self.alterations:
             if reply is not None:

@@ -9,8 +9,8 @@ from harness.processes import free_port
 
 #: The network whose addresses are served. For a relay they are neither private nor those of a documentation.
 PREFIX = "8.26.56"
-#: The hosts that have an address at first, by the last number: enough for the servers of a test.
-HOSTS = range(1, 100)
+#: The last numbers of the addresses of hosts.
+HOSTS = range(1, 255)
 
 
 def public_address(host: int) -> str:

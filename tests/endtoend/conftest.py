@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -77,6 +77,19 @@ def world(dns: Dns, tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def secure(home: Path) -> Iterator[SecureWorld]:
     """Return a maker of signed domains, their servers and relays, in a network of their own."""
+    with _world_or_skip(home) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def shared_secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureWorld]:
+    """Return such a maker that lives as long as the tests of a module."""
+    with _world_or_skip(tmp_path_factory.mktemp("secure")) as world:
+        yield world
+
+
+@contextmanager
+def _world_or_skip(home: Path) -> Iterator[SecureWorld]:
     reason = secure_world.why_not()
     if reason:
         pytest.skip(reason)

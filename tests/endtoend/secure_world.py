@@ -4,6 +4,7 @@ All live in a network of their own with public addresses, where MX hosts listen 
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -22,9 +23,11 @@ from harness.network_namespace import public_address, public_network
 from harness.policy_host import policy_host, record
 from harness.sink import Sink
 from harness.sink_rules import Rule
+from harness.waiting import until
 from harness.web_server import WebAnswer, WebServer
 from harness.zone_servers import Nsd, Unbound
 from harness.zone_tree import TreeZone, ZoneTree
+from tests.endtoend.mails import mail
 
 #: The authority that the relay trusts, and one that it does not.
 ROOT, STRANGER = authority(), authority("Unknown Authority")
@@ -99,6 +102,8 @@ class SecureWorld:
             self._stack.enter_context(self.dns)
         else:
             self._nsd.publish()
+            # A validator may infer from an answer that a name does not exist, for the rest of the answer's second.
+            until(lambda: int(time.time()) > int(self.dns.last_query), what="the next second")
 
     def stopped_relay(self, name: str = "relay", **settings: str) -> Daemon:
         """Return a relay before its start. It trusts `ROOT`, and validates from the root of the domains on."""
@@ -120,6 +125,47 @@ class SecureWorld:
         address = public_address(next(self._hosts))
         self.tree.set(name, "A", address)
         return address
+
+
+class SharedRelay:
+    """A running relay for several tests, each with domains and hosts of its own."""
+
+    def __init__(self, secure: SecureWorld, **settings: str) -> None:
+        self.secure = secure
+        # Mail that waits stays out of the way of later tests.
+        self.relay = secure.relay(**{"RETRY_SCHEDULE": "F,1h,15m", **settings})
+        self._names = count(1)
+
+    def name(self) -> str:
+        """Return the name of a new domain."""
+        return f"domain{next(self._names)}.example"
+
+    def send(self, *domains: str) -> None:
+        """Publish the domains, and send a message to one recipient in each of these."""
+        self.secure.publish()
+        self.relay.submit(mail(), [f"ann@{domain}" for domain in domains])
+
+    def tls(self, domain: str) -> str:
+        """Wait until mail to a domain is delivered; return its TLS, "" in clear."""
+        return str(self._first("delivered", domain).get("tls", ""))
+
+    def deferral(self, domain: str) -> str:
+        """Wait until mail to a domain is deferred; return the reply."""
+        return str(self._first("deferred", domain)["reply"])
+
+    def of(self, event: str, domain: str) -> list[dict[str, Any]]:
+        """Return the events of this name so far that are about a domain or about mail to it."""
+        found = self.relay.events(event)
+        return [each for each in found if domain == each.get("domain") or each.get("to") == f"<ann@{domain}>"]
+
+    def notices(self, *words: str) -> list[str]:
+        """Return the notices so far that have these words."""
+        texts = [str(each["text"]) for each in self.relay.events("notice")]
+        return [text for text in texts if all(word in text for word in words)]
+
+    def _first(self, event: str, domain: str) -> dict[str, Any]:
+        until(lambda: self.of(event, domain), what=f"{event} for {domain}")
+        return self.of(event, domain)[0]
 
 
 @contextmanager

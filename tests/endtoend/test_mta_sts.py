@@ -5,163 +5,175 @@ import pytest
 from harness.certificates import self_signed
 from harness.policy_host import policy
 from tests.endtoend.mails import mail
-from tests.endtoend.secure_world import ROOT, STRANGER
+from tests.endtoend.secure_world import ROOT, STRANGER, SharedRelay
 from tests.endtoend.world import received
 
-DOMAIN, HOST, OTHER = "bank.example", "mx.bank.example", "mx2.bank.example"
-TO = f"ann@{DOMAIN}"
-#: The setting that lifts the demand, as the log names it.
-WAY_OUT = f"TLS_POLICY={DOMAIN}=opportunistic"
+
+@pytest.fixture(scope="module")
+def running(shared_secure):
+    """Return a relay for the tests of this module."""
+    return SharedRelay(shared_secure)
 
 
 @pytest.fixture
-def bank(secure):
-    """Return the domain, in a zone that is not signed."""
-    return secure.domain(DOMAIN, HOST, signed=False)
+def world(running):
+    """Return the maker of domains."""
+    return running.secure
 
 
-def deferred(relay):
-    """Wait for the first deferral; return the words of the reply."""
-    return relay.wait_for_events("deferred")[0]["reply"]
+@pytest.fixture
+def domain(world, running):
+    """Return a new domain, which is not signed, whose MX host has the name `mx.` before its own."""
+    return new_domain(world, running)
 
 
-def test_mail_goes_to_a_host_of_an_enforced_policy_that_proves_its_name(secure, bank):
-    sink = secure.host(HOST, shows=ROOT.leaf([HOST]))
-    web = secure.policy_host(DOMAIN, policy("enforce", [HOST]))
-    relay = secure.relay()
-    relay.submit(mail(), TO)
-    (message,) = received(sink)
-    assert message.tls
-    (delivered,) = relay.wait_for_events("delivered")
-    assert delivered["tls"].endswith(" verified sts")
+def new_domain(world, running):
+    name = running.name()
+    world.domain(name, f"mx.{name}", signed=False)
+    return name
+
+
+def way_out(domain):
+    """Return the setting that lifts the demand, as the log names it."""
+    return f"TLS_POLICY={domain}=opportunistic"
+
+
+def test_mail_goes_to_a_host_of_an_enforced_policy_that_proves_its_name(running, world, domain):
+    host = f"mx.{domain}"
+    sink = world.host(host, shows=ROOT.leaf([host]))
+    web = world.policy_host(domain, policy("enforce", [host]))
+    running.send(domain)
+    assert running.tls(domain).endswith(" verified sts")
+    assert sink.faults == []
     assert [(request.method, request.path) for request in web.requests] == [("GET", "/.well-known/mta-sts.txt")]
-    assert web.server_names == [f"mta-sts.{DOMAIN}"]
-    (told,) = relay.events("policy")
-    assert (told["domain"], told["kind"], told["mode"], told["mx"]) == (DOMAIN, "sts", "enforce", HOST)
+    assert web.server_names == [f"mta-sts.{domain}"]
+    (told,) = running.of("policy", domain)
+    assert (told["kind"], told["mode"], told["mx"]) == ("sts", "enforce", host)
 
 
-@pytest.mark.parametrize(
-    "shown",
-    [
-        ROOT.leaf(["mx.other.example"]),
-        ROOT.leaf([HOST], expired=True),
-        STRANGER.leaf([HOST]),
-        self_signed([HOST]),
-        None,
-    ],
-    ids=["wrong name", "expired", "unknown authority", "self-signed", "no STARTTLS"],
-)
-def test_mail_waits_if_the_host_of_an_enforced_policy_proves_nothing(secure, bank, shown):
-    sink = secure.host(HOST, shows=shown)
-    secure.policy_host(DOMAIN, policy("enforce", [HOST]))
-    relay = secure.relay()
-    relay.submit(mail(), TO)
-    reply = deferred(relay)
-    assert "MTA-STS" in reply
-    assert WAY_OUT in reply
+@pytest.mark.parametrize("kind", ["wrong name", "expired", "unknown authority", "self-signed", "no STARTTLS"])
+def test_mail_waits_if_the_host_of_an_enforced_policy_proves_nothing(running, world, domain, kind):
+    host = f"mx.{domain}"
+    shown = {
+        "wrong name": ROOT.leaf(["mx.other.example"]),
+        "expired": ROOT.leaf([host], expired=True),
+        "unknown authority": STRANGER.leaf([host]),
+        "self-signed": self_signed([host]),
+        "no STARTTLS": None,
+    }[kind]
+    sink = world.host(host, shows=shown)
+    world.policy_host(domain, policy("enforce", [host]))
+    running.send(domain)
+    reply = running.deferral(domain)
+    assert f"{domain} demands it by MTA-STS" in reply
+    assert way_out(domain) in reply
     assert sink.messages == []
 
 
-def test_hosts_that_the_policy_does_not_list_are_not_connected_to(secure):
-    secure.domain(DOMAIN, "intruder.example", HOST, signed=False)
-    intruder = secure.host("intruder.example", shows=ROOT.leaf(["intruder.example"]))
-    sink = secure.host(HOST, shows=ROOT.leaf([HOST]))
-    secure.policy_host(DOMAIN, policy("enforce", [HOST]))
-    relay = secure.relay()
-    relay.submit(mail(), TO)
+def test_hosts_that_the_policy_does_not_list_are_not_connected_to(running, world):
+    domain, other = running.name(), running.name()
+    hosts = [f"mx.{other}", f"mx.{domain}"]
+    world.domain(domain, *hosts, signed=False)
+    world.domain(other, signed=False)
+    intruder, sink = (world.host(host, shows=ROOT.leaf([host])) for host in hosts)
+    world.policy_host(domain, policy("enforce", hosts[1:]))
+    running.send(domain)
     received(sink)
     assert intruder.connections == 0
 
 
-def test_mail_waits_if_the_policy_lists_none_of_the_hosts(secure, bank):
-    sink = secure.host(HOST, shows=ROOT.leaf([HOST]))
-    secure.policy_host(DOMAIN, policy("enforce", ["mx.other.example"]))
-    relay = secure.relay()
-    relay.submit(mail(), TO)
-    assert WAY_OUT in deferred(relay)
-    assert relay.events("deferred")[0]["status"] == "4.7.5"
+def test_mail_waits_if_the_policy_lists_none_of_the_hosts(running, world, domain):
+    sink = world.host(f"mx.{domain}", shows=ROOT.leaf([f"mx.{domain}"]))
+    world.policy_host(domain, policy("enforce", ["mx.other.example"]))
+    running.send(domain)
+    assert way_out(domain) in running.deferral(domain)
+    assert running.of("deferred", domain)[0]["status"] == "4.7.5"
     assert sink.connections == 0
 
 
-def test_a_wildcard_stands_for_one_label(secure):
-    near, far = "a.mx.example", "b.a.mx.example"
-    secure.domain(DOMAIN, far, near, signed=False)
-    secure.tree.zone("mx.example", signed=False)
-    sinks = {name: secure.host(name, shows=ROOT.leaf([name])) for name in (near, far)}
-    secure.policy_host(DOMAIN, policy("enforce", ["*.mx.example"]))
-    relay = secure.relay()
-    relay.submit(mail(), TO)
+def test_a_wildcard_stands_for_one_label(running, world):
+    domain, hosts = running.name(), running.name()
+    world.domain(hosts, signed=False)
+    near, far = f"a.{hosts}", f"b.a.{hosts}"
+    world.domain(domain, far, near, signed=False)
+    sinks = {name: world.host(name, shows=ROOT.leaf([name])) for name in (near, far)}
+    world.policy_host(domain, policy("enforce", [f"*.{hosts}"]))
+    running.send(domain)
     received(sinks[near])
     assert sinks[far].connections == 0
 
 
-@pytest.mark.parametrize(("mode", "setting"), [("testing", "enforce"), ("enforce", "testing")])
-@pytest.mark.parametrize("listed", [HOST, "mx.other.example"])
-def test_failures_of_a_policy_that_is_tested_are_only_told(secure, bank, mode, setting, listed):
-    sink = secure.host(HOST, shows=self_signed([HOST]))
-    secure.policy_host(DOMAIN, policy(mode, [listed]))
-    relay = secure.relay(MTA_STS=setting)
-    relay.submit(mail(), TO)
-    received(sink)
-    (delivered,) = relay.wait_for_events("delivered")
-    assert "unverified (" in delivered["tls"]
-    (told,) = [event["text"] for event in relay.events("notice") if "MTA-STS" in event["text"]]
-    assert DOMAIN in told
+@pytest.mark.parametrize("listed", [True, False])
+def test_failures_of_a_policy_in_testing_are_only_told(running, world, domain, listed):
+    host = f"mx.{domain}"
+    world.host(host, shows=self_signed([host]))
+    world.policy_host(domain, policy("testing", [host if listed else "mx.other.example"]))
+    running.send(domain)
+    assert "unverified (" in running.tls(domain)
+    assert len(running.notices("MTA-STS", domain)) == 1
 
 
-def test_domains_with_one_host_share_no_connection_if_one_demands_proof(secure):
-    for domain in (DOMAIN, "shop.example"):
-        secure.domain(domain, HOST, signed=False)
-    sink = secure.host(HOST, shows=ROOT.leaf([HOST]))
-    secure.policy_host(DOMAIN, policy("enforce", [HOST]))
-    relay = secure.relay()
-    for number in range(3):
-        for to in (f"ann{number}@shop.example", TO):
-            relay.submit(mail(), to)
+def test_with_the_setting_testing_no_policy_holds_mail(secure):
+    running = SharedRelay(secure, MTA_STS="testing")
+    domains = [new_domain(secure, running) for _ in range(2)]
+    for domain, listed in zip(domains, (f"mx.{domains[0]}", "mx.other.example"), strict=True):
+        secure.host(f"mx.{domain}", shows=self_signed([domain]))
+        secure.policy_host(domain, policy("enforce", [listed]))
+    running.send(*domains)
+    for domain in domains:
+        assert "unverified (" in running.tls(domain)
+        assert len(running.notices("MTA-STS", domain)) == 1
+
+
+def test_domains_with_one_host_share_no_connection_if_one_demands_proof(running, world, domain):
+    other = running.name()
+    world.domain(other, f"mx.{domain}", signed=False)
+    sink = world.host(f"mx.{domain}", shows=ROOT.leaf([f"mx.{domain}"]))
+    world.policy_host(domain, policy("enforce", [f"mx.{domain}"]))
+    for _ in range(3):
+        running.send(other, domain)
     messages = received(sink, 6)
-    of_bank = {message.connection for message in messages if message.recipients == (TO,)}
-    others = {message.connection for message in messages if message.recipients != (TO,)}
-    assert not of_bank & others
-    ends = {event["to"]: event["tls"].rpartition(" ")[2] for event in relay.wait_for_events("delivered", 6)}
-    assert ends[f"<{TO}>"] == "sts"
-    assert ends["<ann0@shop.example>"] == "verified"
+    demanded = {message.connection for message in messages if message.recipients == (f"ann@{domain}",)}
+    assert not demanded & {message.connection for message in messages if message.recipients == (f"ann@{other}",)}
+    assert running.tls(domain).endswith(" verified sts")
+    assert running.tls(other).endswith(" verified")
 
 
-def test_a_new_id_with_no_policy_frees_the_mail_at_the_next_attempt(secure, bank):
-    sink = secure.host(HOST)
-    web = secure.policy_host(DOMAIN, policy("enforce", [HOST]))
-    relay = secure.relay(RETRY_SCHEDULE="F,1h,10m")
-    relay.submit(mail(), TO)
-    deferred(relay)
+def test_a_new_id_with_no_policy_frees_the_mail_at_the_next_attempt(running, world, domain):
+    sink = world.host(f"mx.{domain}")
+    web = world.policy_host(domain, policy("enforce", [f"mx.{domain}"]))
+    running.send(domain)
+    running.deferral(domain)
     web.answer = policy("none")
-    secure.announce(DOMAIN, "2")
-    secure.publish()
-    assert relay.tool("queue", "retry", "--all").returncode == 0
+    world.announce(domain, "2")
+    world.publish()
+    assert running.relay.tool("queue", "retry", "--all").returncode == 0
     received(sink)
-    assert [event["mode"] for event in relay.events("policy")] == ["enforce", "none"]
+    assert [event["mode"] for event in running.of("policy", domain)] == ["enforce", "none"]
 
 
-def test_the_policy_outlives_a_restart_and_the_loss_of_its_host(secure, bank):
-    sink = secure.host(HOST)
-    web = secure.policy_host(DOMAIN, policy("enforce", [HOST]))
-    relay = secure.relay()
-    relay.submit(mail(), TO)
-    deferred(relay)
-    relay.stop()
+def test_the_policy_outlives_a_restart_and_the_loss_of_its_host(secure):
+    running = SharedRelay(secure)
+    domain = new_domain(secure, running)
+    sink = secure.host(f"mx.{domain}")
+    web = secure.policy_host(domain, policy("enforce", [f"mx.{domain}"]))
+    running.send(domain)
+    running.deferral(domain)
+    running.relay.stop()
     web.answer.status = 404
-    secure.tree.remove(f"_mta-sts.{DOMAIN}", "TXT")
-    secure.publish()
-    before = len(relay.events("deferred"))
-    relay.start()
-    relay.wait_for_events("deferred", before + 1)
+    secure.tree.remove(f"_mta-sts.{domain}", "TXT")
+    running.relay.start()
+    running.send(domain)
+    running.relay.wait_for_events("deferred", 2)
     assert sink.messages == []
 
 
-def test_without_the_setting_no_policy_is_asked_for(secure, bank):
-    sink = secure.host(HOST)
-    web = secure.policy_host(DOMAIN, policy("enforce", [HOST]))
+def test_without_the_setting_no_policy_is_asked_for(secure):
+    secure.domain("bank.example", "mx.bank.example", signed=False)
+    sink = secure.host("mx.bank.example")
+    web = secure.policy_host("bank.example", policy("enforce", ["mx.bank.example"]))
     relay = secure.relay(MTA_STS="off")
-    relay.submit(mail(), TO)
+    relay.submit(mail(), "ann@bank.example")
     received(sink)
     assert web.connections == 0
-    assert f"_mta-sts.{DOMAIN}" not in {name for name, _ in secure.dns.asked}
+    assert "_mta-sts.bank.example" not in {name for name, _ in secure.dns.asked}

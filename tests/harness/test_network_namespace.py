@@ -49,4 +49,4 @@ def test_two_networks_have_the_same_addresses_one_after_the_other():
 def test_addresses_are_not_private_for_the_relay():
     assert not is_private(public_address(1))
     with pytest.raises(AssertionError):
-        public_address(200)
+        public_address(255)
