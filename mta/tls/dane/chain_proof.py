@@ -16,6 +16,8 @@ from mta.tls.dane.tlsa import DANE_EE, DANE_TA, anchor_of, is_signed_by, matches
 
 # Certificates of a chain that are looked at: OpenSSL reads 100 KiB of them, real chains have up to five.
 _MAX_CHAIN = 20
+# Keys of authorities in full that are tried as signers, because each costs a signature for each certificate.
+_MAX_KEYS = 5
 _SHOWN_RECORDS, _SHOWN_DIGITS = 3, 8
 _X509_V_ERR_INVALID_PURPOSE = 26
 
@@ -46,12 +48,14 @@ def _anchors(
     That of a key which a record holds need not be sent (RFC 7671 section 10.1.1), so a certificate that the key signed
     is trusted in its place.
     """
+    keys = 0
     for record in records:
         yield from (each for each in above if matches(record, each))
         anchor = anchor_of(record)
         if isinstance(anchor, x509.Certificate):
             yield anchor
-        elif anchor is not None:
+        elif anchor is not None and keys < _MAX_KEYS:
+            keys += 1
             yield from (each for each in (leaf, *above) if is_signed_by(each, anchor))
 
 

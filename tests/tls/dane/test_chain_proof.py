@@ -159,5 +159,13 @@ def test_the_text_shows_three_records_by_their_first_digits() -> None:
     assert found.text == f"{NONE_OF}3 1 1 00000000..., 3 1 1 01010101..., 3 1 1 02020202... and 2 more"
 
 
+def test_the_keys_that_are_tried_as_signers_are_bounded() -> None:
+    others = [ta(1, 0, authority(f"Other {n}")) for n in range(4)]
+    assert problem(chain(LEAF), *others, ta(1, 0, ROOT)) is None
+    found = problem(chain(LEAF), *others, ta(1, 0, OTHER), ta(1, 0, ROOT))
+    assert found is not None
+    assert found.fault is ABSENT
+
+
 def test_a_chain_of_any_length_is_judged_by_its_beginning() -> None:
     assert problem([LEAF.certificate, *[OTHER.certificate] * 500, ROOT.certificate], ta(0, 1, ROOT)) is not None
