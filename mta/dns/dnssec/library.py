@@ -146,11 +146,13 @@ class UnboundContext:
 
     def ask(self, number: int, name: bytes, rdtype: int) -> None:
         """Begin a look-up, whose result `process` returns with its number. Raises LibunboundError."""
+        self._require_open()
         code = self._library.ask(self._context, name, rdtype, _INTERNET, number, self._callback, None)
         self._check(code, "a look-up")
 
     def process(self) -> list[tuple[int, UnboundResult]]:
         """Return the results that have come, with the numbers of their look-ups. Raises LibunboundError."""
+        self._require_open()
         code = self._library.process(self._context)
         results, self._results = self._results, []
         self._check(code, "results")
@@ -160,6 +162,11 @@ class UnboundContext:
         """End the thread and free all memory; look-ups that have not ended give no result."""
         self._library.delete(self._context)
         self._context = None
+
+    def _require_open(self) -> None:
+        # libunbound would follow the null pointer.
+        if self._context is None:
+            raise LibunboundError("libunbound: it is closed")
 
     def _check(self, code: int, subject: str) -> None:
         if code:

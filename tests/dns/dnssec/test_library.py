@@ -47,6 +47,16 @@ def test_a_mistake_is_told_in_its_words(library: Libunbound) -> None:
     context.close()
 
 
+def test_a_closed_context_refuses_calls(library: Libunbound) -> None:
+    context = UnboundContext(library, HERE, root_anchors(), ())
+    context.close()
+    context.close()
+    with pytest.raises(LibunboundError, match="closed"):
+        context.ask(1, b"a.test.", 1)
+    with pytest.raises(LibunboundError, match="closed"):
+        context.process()
+
+
 def test_it_writes_nothing_to_standard_error(library: Libunbound, capfd: pytest.CaptureFixture[str]) -> None:
     good, bad = (
         UnboundContext(library, HERE, anchors, (("no-such-option", "1"), *OPTIONS))

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import dns.message
+import dns.name
+import dns.rcode
 import dns.rdatatype
 import dns.rrset
 from twisted.internet.defer import Deferred
@@ -22,7 +24,7 @@ from harness.waiting import eventually
 from harness.zone import Zone
 from harness.zone_servers import Nsd, Unbound
 from harness.zone_tree import ZoneTree
-from mta.dns.answers import Found, LookupFailed
+from mta.dns.answers import Found, LookupFailed, NoSuchName
 from mta.dns.client import DnsClient, Server
 from mta.dns.dnssec.ad_bit import Off
 from mta.dns.dnssec.authenticity import Authenticity, Security, ValidatedAnswer
@@ -60,7 +62,7 @@ class _SignedNames(TestCase):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             stack.enter_context(public_network())
             stack.enter_context(Nsd(cls.tree, folder / "nsd", NAME_SERVER))
-            stack.enter_context(Unbound(cls.tree, folder / "unbound", RESOLVER))
+            stack.enter_context(Unbound(cls.tree, folder / "unbound", RESOLVER, caching=True))
             cls.servers = stack.pop_all()
 
     @classmethod
@@ -104,6 +106,25 @@ class TestAlteredAnswers(_SignedNames):
             assert found.answer.records == ("192.0.2.77",)
             assert found.reason == f"the top-level domain of {name} does not exist"
 
+    async def test_names_below_a_top_level_domain_that_nobody_has_are_looked_up_all_the_same(self) -> None:
+        unbound = self.start(_private)
+        found = await unbound.look_up("lan", RecordType.A)
+        assert (type(found.answer), found.security) == (NoSuchName, Security.SECURE)
+        for name in ("mx.lan", "mx.site.lan"):
+            assert isinstance((await unbound.look_up(name, RecordType.A)).answer, Found)
+
+    async def test_a_forged_denial_of_a_top_level_domain_is_no_proof(self) -> None:
+        def deny(query: dns.message.Message, reply: dns.message.Message) -> dns.message.Message:
+            if query.question[0].name.to_text() != "test-.":
+                return reply
+            forged = dns.message.make_response(query, recursion_available=True)
+            forged.set_rcode(dns.rcode.NXDOMAIN)
+            forged.authority.append(dns.rrset.from_text("tesla.", 60, "IN", "NSEC", "texas. NS DS"))
+            return forged
+
+        found = await self.start(deny).look_up("mx.bogus.test", RecordType.A)
+        assert (type(found.answer), found.security) == (LookupFailed, Security.BOGUS)
+
     async def test_records_that_someone_added_to_a_signed_zone_are_bogus(self) -> None:
         found = await self.start(_private).look_up("corp.secure.test", RecordType.A)
         assert (type(found.answer), found.security) == (LookupFailed, Security.BOGUS)
@@ -141,10 +162,14 @@ class TestAlteredAnswers(_SignedNames):
         )
 
 
+_LAN = dns.name.from_text("lan")
+
+
 def _private(query: dns.message.Message, reply: dns.message.Message) -> dns.message.Message:
-    """Answer for all names with the label corp, as the name server of an office does."""
+    """Answer for the names below lan, and for those with the label corp, as the name server of an office does."""
     question = query.question[0]
-    if b"corp" not in question.name.labels:
+    below_lan = question.name != _LAN and question.name.is_subdomain(_LAN)
+    if b"corp" not in question.name.labels and not below_lan:
         return reply
     own = dns.message.make_response(query, recursion_available=True)
     if question.rdtype == dns.rdatatype.A:
