@@ -117,6 +117,12 @@ def test_a_relay_stops_although_a_browser_follows_its_events(world: Any) -> None
         relay.stop()
 
 
+def test_a_relay_may_stop_before_its_page_is_loaded(world: Any) -> None:
+    relay = world.relay(world.sink(), ADMIN_LISTEN=f"127.0.0.1:{free_port()}")
+    assert relay.stop() == 0
+    assert not relay.events("fault")
+
+
 def test_https_with_a_password(world: Any, tmp_path: Path) -> None:
     port = free_port()
     leaf = ROOT.leaf(["localhost", "page.example.test"])

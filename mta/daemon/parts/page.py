@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.threads import deferToThreadPool
 
 import mta
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from mta.explain.message.page import MessagePage
     from mta.metrics.health import Answers
 
+#: Seconds from the start until the page is loaded, which takes a quarter of a second for which no client of the relay
+#: has to wait at the start.
+LOAD_AFTER = 1.0
 #: Seconds after which the view of a destination does without look-ups.
 LOOKUP_SECONDS = 5.0
 _SETTING = "ADMIN_LISTEN"
@@ -95,6 +98,7 @@ class PageServer(MultiService):
         self._reactor = reactor
         self._answers = answers
         self._ports: list[IListeningPort] = []
+        self._loading: IDelayedCall | None = None
         # Made for the first view of a destination.
         self._resolver: DnsResolver | None = None
         self._demands: ShownDemands | None = None
@@ -103,14 +107,14 @@ class PageServer(MultiService):
             PeriodicService(listening.certificate.check, CHECK_INTERVAL, reactor).setServiceParent(self)
 
     def startService(self) -> None:
-        """Read the templates in a thread, then begin to answer; clients that connect before have to wait."""
-        from mta.admin.page.rendering import Templates  # noqa: PLC0415
-
+        """Load the page soon, then begin to answer; clients that connect before have to wait."""
         super().startService()
-        self._in_thread(Templates).addCallback(self._begin)
+        self._loading = self._reactor.callLater(LOAD_AFTER, self._load)
 
     def stopService(self) -> "Deferred[Any]":
         """Answer no more, and end the streams."""
+        if self._loading is not None and self._loading.active():
+            self._loading.cancel()
         ports, self._ports = self._ports, []
         if self._site is not None:
             self._site.close_all()
@@ -126,6 +130,12 @@ class PageServer(MultiService):
 
     def _in_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+    def _load(self) -> None:
+        """Import the modules of the page, and have its templates read in a thread."""
+        from mta.admin.page.rendering import Templates  # noqa: PLC0415
+
+        self._in_thread(Templates).addCallback(self._begin)
 
     def _begin(self, templates: "Templates") -> None:
         if not self.running:
