@@ -178,6 +178,8 @@ class EventLog(Emitter):
             fields["held"] = "yes"
         if release is not None:
             fields["release"] = timestamp(release)
+        if envelope.tls_demand is not None:
+            fields["tls-demand"] = envelope.tls_demand.value
         self._emit_fields("accepted", fields)
 
     # Going out

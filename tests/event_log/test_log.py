@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from mta.event_log.lines import render_json, render_text
 from mta.event_log.log import EventLog, Stages
 from mta.event_log.repeats import Field
-from mta.message.envelope import Envelope, Origin, Recipient
+from mta.message.envelope import Envelope, Origin, Recipient, TlsDemand
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, QueueId
 from mta.smtp.address import Address
@@ -116,6 +117,18 @@ def test_mail_of_a_user_names_the_user() -> None:
     event_log.accepted(ID, envelope, 9)
     assert lines[0].endswith(" from=<> recipients=1 size=9 user=alice\n")
     assert lines[1].endswith(" from=<> recipients=1 size=9\n")
+
+
+def test_the_demand_of_a_sender_on_tls_is_told() -> None:
+    lines, event_log = lines_of()
+    envelope = Envelope(None, (Recipient(BOB),), Origin("192.0.2.1", "app", "ESMTPS"))
+    for demand in (None, *TlsDemand):
+        event_log.accepted(ID, replace(envelope, tls_demand=demand), 9)
+    assert [line.partition(" size=9")[2] for line in lines] == [
+        "\n",
+        " tls-demand=required\n",
+        " tls-demand=optional\n",
+    ]
 
 
 def test_a_refusal_and_an_acceptance_name_their_rules() -> None:
