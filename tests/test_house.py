@@ -76,6 +76,17 @@ MAY_IMPORT = {
         "mta.message.dates",
         "mta.smtp.address",
     },
+    "mta.tls_reports": {
+        "mta.blocking",
+        "mta.dns.answers",
+        "mta.https.interface",
+        "mta.message.dates",
+        "mta.message.envelope",
+        "mta.routing.demands.proof",
+        "mta.routing.route",
+        "mta.smtp.address",
+        "mta.sts.policy",
+    },
     "mta.tls": {
         "mta.file_stamp",
         "mta.message.dates",

@@ -261,6 +261,9 @@ the disk is almost full, the oldest entries are deleted earlier.""",
 Mail is returned if the MX hosts of an ordinary domain have such addresses only. An IPv6 address counts as the IPv4
 address that it maps to, also under the network's own NAT64 prefix. Teredo addresses and other addresses that are not
 global are refused.""",
+    "TLSRPT_FROM": """\
+The relay counts its sessions with MX hosts, and after each day in UTC reports them by mail and HTTPS to the domains
+that have a record `_smtp._tls`. See docs/secure-delivery.md.""",
     "TLS_POLICY": """\
 Patterns are `example.org`, `*.example.org` for its sub-domains, and `*`. The first entry that matches decides, and an
 entry that never decides is an error at start. `none`: TLS is not used. `opportunistic`: TLS if it is offered, with any

@@ -134,6 +134,7 @@ TLS_POLICY = secure_delivery.TLS_POLICY
 MTA_STS = secure_delivery.MTA_STS
 DANE = secure_delivery.DANE
 DNSSEC = secure_delivery.DNSSEC
+TLSRPT_FROM = secure_delivery.TLSRPT_FROM
 SMARTHOST_ADDRESS = Setting(
     "SMARTHOST_ADDRESS",
     value_types.HOSTS,

@@ -114,7 +114,7 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
     delivery_context = DeliveryContext(clock, context.wall_clock, event_log)
     tokens = None if settings.grant is None else _token_source(context, resolver, settings.grant, trust_store)
     rule_hosts = _rule_hosts(context.rules, trust_lookup(resolver), clock, event_log)
-    demands = MxDemands(context, resolver)
+    demands = MxDemands(context, resolver, queue)
     router = MailRouter(rules, resolver, clock.seconds, secure=demands.routing)
     follow_transport_rules(router, context.rules)
     context.rules.when_changed(trust_store.forget_rules)
@@ -131,6 +131,7 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
         rules=RouteRules(context.rules, trusted.verdict, rule_hosts.addresses),
         new_leave=context.new_leave or rates.new_leave,
     )
+    demands.added = delivery.wake
     context.rules.when_changed(delivery.rules_changed)
     limits = InboundLimits(connections=room_for_clients(InboundLimits().connections, event_log.notice))
     intake = _intake(context, queue, delivery, limits, local)

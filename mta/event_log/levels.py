@@ -42,6 +42,7 @@ LEVELS: Mapping[str, str] = {
     "destination-unthrottled": INFO,
     "policy": INFO,
     "policy-failed": WARNING,
+    "tls-report": INFO,
     "amended": INFO,
 }
 

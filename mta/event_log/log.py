@@ -337,6 +337,10 @@ class EventLog(Emitter):
         """A domain says that it has a policy, and there is none to be had."""
         self._emit_limited("policy-failed", "policy-failed", {"domain": domain, "reason": reason}, {"reason": reason})
 
+    def tls_report(self, domain: str, to: str, good: int, failed: int) -> None:
+        """A report on the TLS of yesterday's sessions with a domain was sent, or given to the queue as mail."""
+        self._emit("tls-report", domain=domain, to=to, good=good, failed=failed)
+
     def amended(self, change: Action, ids: Sequence[QueueId], by: str, *, recipient: str = "", to: str = "") -> None:
         """An operator, the user `by` if known, changed messages in the queue; a line names fifty messages at most.
 

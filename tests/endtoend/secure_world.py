@@ -5,11 +5,11 @@ All live in a network of their own with public addresses, where MX hosts listen 
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -31,6 +31,7 @@ from tests.endtoend.mails import mail
 
 #: The authority that the relay trusts, and one that it does not.
 ROOT, STRANGER = authority(), authority("Unknown Authority")
+S = TypeVar("S", bound=WebServer)
 NAME_SERVER, RESOLVER, DNS = public_address(1), public_address(2), public_address(3)
 #: Where Debian's dns-root-data has the trust anchor of the real root.
 _ANCHOR = Path("/usr/share/dns/root.key")
@@ -82,6 +83,10 @@ class SecureWorld:
     def web_server(self, shows: Leaf, address: str, answer: WebAnswer, **more: Any) -> WebServer:
         """Return a web server at port 443 of an address."""
         return self._stack.enter_context(WebServer(self.files(shows), address, answer, **more))
+
+    def serve(self, server: Callable[..., S], name: str) -> S:
+        """Return an HTTPS server of this name, which shows a certificate of `ROOT`."""
+        return self._stack.enter_context(server(self.files(ROOT.leaf([name])), self._new_address(name)))
 
     def announce(self, domain: str, policy_id: str) -> None:
         """Announce the policy of a domain with this id."""

@@ -61,6 +61,7 @@ CALLS: tuple[Callable[[EventLog], object], ...] = (
     lambda log: log.policy_failed(
         "example.com", "mta-sts.example.com: the answer has status 404; mail goes as without"
     ),
+    lambda log: log.tls_report("example.net", "tls-reports@example.net", 120, 1),
     lambda log: log.amended(Action.RETRY, [ID], "root"),
 )
 

@@ -72,7 +72,7 @@ NO_SAY = {
     # An address in this domain is taken for a report if the relay has signed it (tests/delivery/local/test_srs.py).
     *("SRS_DOMAIN", "SRS_SECRET"),
     # These limit mail that leaves, and the hosts that it goes to.
-    *("SEND_RATE", "TLS_POLICY", "MTA_STS", "DANE", "DNSSEC"),
+    *("SEND_RATE", "TLS_POLICY", "MTA_STS", "DANE", "DNSSEC", "TLSRPT_FROM"),
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mta.config import value_types
 from mta.config.setting import Setting, SettingsReader, ValueType
 from mta.routing.demands.tls_policy import TlsLevel, TlsPolicy, TlsPolicyEntry
+from mta.smtp.address import Address
 from mta.smtp.domains import parse_pattern
 
 #: The most entries of TLS_POLICY, because they are compared one after the other.
@@ -43,6 +44,8 @@ class SecureDelivery:
     sts: StsUse = StsUse.ENFORCE
     dane: bool = True
     dnssec: DnssecSource = DnssecSource.AUTO
+    #: The sender of TLS reports; None if the relay makes none.
+    reports_from: Address | None = None
 
     @property
     def uses_dane(self) -> bool:
@@ -52,7 +55,8 @@ class SecureDelivery:
     @property
     def used(self) -> bool:
         """Whether any demand can exist besides the TLS of all direct delivery."""
-        return bool(self.tls_policy.entries) or self.sts is not StsUse.OFF or self.uses_dane
+        demands = bool(self.tls_policy.entries) or self.sts is not StsUse.OFF or self.uses_dane
+        return demands or self.reports_from is not None
 
 
 def read_tls_policy(text: str) -> TlsPolicy:
@@ -111,12 +115,24 @@ DNSSEC = Setting(
 )
 
 
+TLSRPT_FROM = Setting(
+    "TLSRPT_FROM",
+    value_types.MAIL_ADDRESS,
+    "",
+    "The sender of daily reports on TLS to the domains that ask for them (TLSRPT). Its domain names your organization.",
+    "tls-reports@example.org",
+    default_meaning="none: no reports are sent",
+)
+
+
 def read_secure_delivery(reader: SettingsReader, servers: tuple[tuple[str, int], ...]) -> SecureDelivery:
     """Return the settings of secure delivery; `servers` are those of DNS_SERVERS.
 
     Entries of TLS_POLICY that demand DANE while it is off are a mistake, because their mail could never leave.
     """
-    found = SecureDelivery(reader.get(TLS_POLICY), reader.get(MTA_STS), reader.get(DANE), reader.get(DNSSEC))
+    found = SecureDelivery(
+        reader.get(TLS_POLICY), reader.get(MTA_STS), reader.get(DANE), reader.get(DNSSEC), reader.get(TLSRPT_FROM)
+    )
     if not found.uses_dane:
         off = "DANE=off" if not found.dane else "DNSSEC=off"
         demanding = [str(entry) for entry in found.tls_policy.entries if entry.level is TlsLevel.DANE]

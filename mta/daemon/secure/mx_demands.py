@@ -1,11 +1,13 @@
 """The place of the demands on MX hosts in a relay, which builds their large parts if mail goes by MX."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService
 
 from mta.daemon.parts.context import RelayContext
 from mta.dns.resolver import DnsResolver
+from mta.queue.interface import Queue
 from mta.routing.direct import DirectRouting, MxRouting
 from mta.routing.rules import Decision
 from mta.smtp.parameters import TlsDemand
@@ -21,8 +23,11 @@ class MxDemands(MultiService):
     Give `routing` to the router, and start the service before the delivery.
     """
 
-    def __init__(self, context: RelayContext, resolver: DnsResolver) -> None:
+    def __init__(self, context: RelayContext, resolver: DnsResolver, queue: Queue) -> None:
         super().__init__()
+        self._queue = queue
+        #: Called when a TLS report is in the queue.
+        self.added: Callable[[], object] = _do_nothing
         self._context = context
         self._resolver = resolver
         self._used = context.settings.secure_delivery.used
@@ -60,5 +65,11 @@ class MxDemands(MultiService):
 
             assert self._direct is not None
             self._secured = SecuredMx(self._context, self._resolver, self._direct)
+            if self._context.settings.secure_delivery.reports_from is not None:
+                self._secured.report(self._queue, self.added)
             self.addService(self._secured)
         return self._secured
+
+
+def _do_nothing() -> None:
+    pass

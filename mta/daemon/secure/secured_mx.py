@@ -3,6 +3,9 @@
 A relay imports this module when its mail first goes by MX, which with a smarthost may be never.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 
@@ -15,11 +18,16 @@ from mta.dns.client import DnsClient
 from mta.dns.dnssec.authenticity import Authenticity
 from mta.dns.dnssec.choosing import DnssecUnavailable, choose
 from mta.dns.resolver import DnsResolver
+from mta.queue.interface import Queue
 from mta.routing.demands.dane import Dane
 from mta.routing.demands.deciding import DemandTerms
 from mta.routing.demands.proof import ProofSource
 from mta.routing.demands.secured import SecuredRouting
 from mta.routing.direct import DirectRouting
+from mta.sts.policy import StsPolicy
+
+if TYPE_CHECKING:
+    from mta.daemon.secure.tls_reporting import TlsReporting
 
 
 def demand_terms(settings: Settings) -> DemandTerms:
@@ -33,6 +41,8 @@ class SecuredMx(MultiService):
 
     def __init__(self, context: RelayContext, resolver: DnsResolver, direct: DirectRouting) -> None:
         super().__init__()
+        self._context, self._resolver = context, resolver
+        self._reporting: TlsReporting | None = None
         secure, event_log = context.settings.secure_delivery, context.event_log
         self._policies = None if secure.sts is StsUse.OFF else StsPolicies(context, resolver)
         if self._policies is not None:
@@ -48,6 +58,16 @@ class SecuredMx(MultiService):
             notice=event_log.notice,
         )
 
+    def report(self, queue: Queue, added: Callable[[], object]) -> None:
+        """Make reports of TLS sessions, which may go into the queue; `added` is called when one is there."""
+        # Imported if needed, because few relays make reports.
+        from mta.daemon.secure.tls_reporting import TlsReporting  # noqa: PLC0415
+
+        self._reporting = TlsReporting(
+            self._context, self._resolver, self.routing, queue, added=added, known_policy=self._known_policy
+        )
+        self.addService(self._reporting)
+
     def startService(self) -> None:
         """Find out whether DNS answers can be validated, and read the policies that are kept."""
         if self._authenticity is not None:
@@ -62,10 +82,16 @@ class SecuredMx(MultiService):
 
     def session_ended(self, session: TlsSession) -> None:
         """Have a policy looked at again that a host did not follow, so that the next attempt knows the present one."""
+        if self._reporting is not None:
+            self._reporting.session_ended(session)
         proof = session.route.proof
         by_policy = proof is not None and proof.source is ProofSource.STS and proof.enforced
         if by_policy and session.failure is not None and self._policies is not None:
             self._policies.source.look_again(session.domain)
+
+    def _known_policy(self, domain: str) -> StsPolicy | None:
+        kept = None if self._policies is None else self._policies.source.known(domain)
+        return None if kept is None else kept.policy
 
     def retry(self) -> None:
         """Forget failures of policy hosts, because an operator has mail tried again."""

@@ -7,11 +7,8 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.periodic import PeriodicService
+from mta.daemon.secure.strangers import strangers_client, strangers_hosts
 from mta.dns.resolver import DnsResolver
-from mta.https.client import HttpsClient, HttpsOptions
-from mta.https.strangers_hosts import StrangersHosts
-from mta.routing.nat64 import Nat64
-from mta.routing.private_addresses import OwnSockets
 from mta.sts.fetches import FetchParts
 from mta.sts.fetching import PolicyFetcher
 from mta.sts.policy_file import PolicyFile
@@ -37,10 +34,8 @@ class StsPolicies(MultiService):
 
 
 def _policy_source(context: RelayContext, resolver: DnsResolver) -> StsPolicySource:
-    settings, reactor = context.settings, context.reactor
-    nat64 = Nat64(resolver, reactor.seconds) if settings.ipv6 else None
-    hosts = StrangersHosts(nat64, OwnSockets(each.address for each in context.sockets))
-    https = HttpsClient(reactor, resolver, HttpsOptions(ipv6=settings.ipv6, refuses=hosts.refuses))
+    reactor, hosts = context.reactor, strangers_hosts(context, resolver)
+    https = strangers_client(context, resolver, hosts)
     fetcher = PolicyFetcher(https, hosts.refresh, reactor.seconds)
     fetching = FetchParts(fetcher, reactor, context.wall_clock, context.event_log)
     return StsPolicySource(PolicySourceParts(resolver, fetching, PolicyFile(context.home), context.in_thread))

@@ -18,14 +18,15 @@ from mta.queue.interface import QueueError
 _OTHERS = 0o077
 _EVERYONE = 0o007
 # The relay's entries in QUEUE_DIR and in the homes of workers, with their types. The name of the queue file is a prefix
-# of the names of its WAL and its copies. The files of `mta/oauth/token_file.py`, `mta/sts/policy_file.py` and
-# `mta/admin` lie beside it, and those of `mta/events/spool.py` in a folder.
+# of the names of its WAL and its copies. The files of `mta/oauth/token_file.py`, `mta/sts/policy_file.py`,
+# `mta/tls_reports/day_file.py` and `mta/admin` lie beside it, and those of `mta/events/spool.py` in a folder.
 _KINDS = (
     (re.compile(r"(?:relay\.)?lock|queue\.sqlite(?:[-.].*)?|oauth\.(?:json(?:\.new)?|lock)"), stat.S_IFREG),
     (
         re.compile(r"mta-sts\.sqlite(?:-.*)?|[0-9]{20}\.jsonl|(?:digest|doctor|state)\.json(?:\.new)?|traffic"),
         stat.S_IFREG,
     ),
+    (re.compile(r"tls-reports-[0-9-]{10}\.(?:json|sent|new)"), stat.S_IFREG),
     (re.compile(rf"{BODIES}|events|worker-[0-9]+"), stat.S_IFDIR),
 )
 # The daemon reads no file under this name. A foreign entry here only delays the effect of an operator's commands.

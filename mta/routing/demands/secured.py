@@ -102,7 +102,11 @@ class SecuredRouting:
         default = self._terms.tls_policy.default
         if default is not None and default.level is TlsLevel.DANE:
             return await self._by_published(domain, default)
-        return self._applied(await self._direct.resolve(domain), PublishedDemands(domain), None, {})
+        decision = await self._direct.resolve(domain)
+        if isinstance(decision.routing, Plan):
+            # The mail of TLS reports goes this way, and its sessions are not reported.
+            decision = replace(decision, routing=replace(decision.routing, domain=""))
+        return self._applied(decision, PublishedDemands(domain), None, {})
 
     async def _by_published(
         self, domain: str, entry: TlsPolicyEntry | None, *, required: bool = False

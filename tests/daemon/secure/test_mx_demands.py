@@ -22,6 +22,7 @@ from mta.delivery.remote.tls_session import TlsFailure, TlsSession
 from mta.event_log.lines import render_json
 from mta.event_log.log import EventLog
 from mta.message.outcome import TryLater
+from mta.queue.memory import MemoryQueue
 from mta.routing.demands.proof import Proof, ProofSource
 from mta.routing.route import Plan, Route
 from mta.routing.router import MailRouter
@@ -53,7 +54,7 @@ context = SimpleNamespace(
     settings=settings, event_log=Mock(), reactor=reactor, sockets=[], home=settings.queue_dir,
     wall_clock=time.time, in_thread=lambda work: Deferred(),
 )
-demands = MxDemands(context, Mock())
+demands = MxDemands(context, Mock(), Mock())
 demands.routing(Mock())
 demands.startService()
 print(*sys.modules)
@@ -81,7 +82,7 @@ class MxDemandsTests(TestCase):
         )
         self.resolver = resolver = ZoneResolver(Zone(ZONE))
         resolver.client = None  # type: ignore[attr-defined]
-        self.demands = MxDemands(context, resolver)  # type: ignore[arg-type]
+        self.demands = MxDemands(context, resolver, MemoryQueue())  # type: ignore[arg-type]
         rules = RouterRules("relay.test", DomainList(), DomainList(), smarthost=settings.smarthost)
         router = MailRouter(rules, resolver, time.monotonic, secure=self.demands.routing)
         self.demands.startService()

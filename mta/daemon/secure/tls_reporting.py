@@ -1,0 +1,156 @@
+"""Builds the reports on TLS of a relay. It is imported if TLSRPT_FROM is set."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+
+from mta.daemon.parts.context import RelayContext
+from mta.daemon.periodic import PeriodicService
+from mta.daemon.secure.strangers import strangers_client, strangers_hosts
+from mta.delivery.remote.tls_session import TlsSession
+from mta.dns.resolver import DnsResolver
+from mta.https.strangers_hosts import StrangersHosts
+from mta.message.body import MemoryBody
+from mta.queue.disk.queue_dir import worker_home, worker_numbers
+from mta.queue.interface import NewMail, Queue, QueueError
+from mta.routing.direct import MxRouting
+from mta.routing.route import Plan
+from mta.smtp.address import Address
+from mta.sts.policy import StsPolicy
+from mta.tls_reports.counting import SessionCounter
+from mta.tls_reports.day_file import DayFiles
+from mta.tls_reports.message import report_mail
+from mta.tls_reports.policies import counted_policy, failed_session
+from mta.tls_reports.report import TlsReport
+from mta.tls_reports.sending import ReportNotSent, ReportSender, SenderParts
+from mta.tls_reports.tally import FailedSession
+
+#: Seconds until the first look, and between two looks: the sessions of so many are lost if the relay is killed.
+FIRST_LOOK, LOOK_INTERVAL = 5.0, 60.0
+
+
+class TlsReporting(MultiService):
+    """Counts the sessions of a process. The first worker, or the only process, sends the reports of all of them."""
+
+    def __init__(
+        self,
+        context: RelayContext,
+        resolver: DnsResolver,
+        routing: MxRouting,
+        queue: Queue,
+        *,
+        added: Callable[[], object],
+        known_policy: Callable[[str], StsPolicy | None],
+    ) -> None:
+        """`added` is called when a report is in the queue; `known_policy` returns the policy at hand for a domain."""
+        super().__init__()
+        self._known_policy = known_policy
+        contact = context.settings.secure_delivery.reports_from
+        assert contact is not None, "the reports have a sender"
+        files, notice = _files(context), context.event_log.notice
+        self._counter = SessionCounter(files, resolver, context.in_thread, context.wall_clock, notice)
+        self._sender: ReportSender | None = None
+        if context.home == context.settings.queue_dir:
+            hosts = strangers_hosts(context, resolver)
+            parts = SenderParts(
+                files,
+                resolver,
+                strangers_client(context, resolver, hosts),
+                hosts.refresh,
+                QueuedReports(context, queue, routing, hosts, added),
+                context.in_thread,
+                context.wall_clock,
+                lambda report, to: context.event_log.tls_report(report.domain, to, report.good, report.failed),
+                notice,
+            )
+            self._sender = ReportSender(parts, contact, _relay(context))
+        self.addService(PeriodicService(self._look, FIRST_LOOK, context.reactor))
+
+    def startService(self) -> None:
+        """Begin to read the counts of an earlier process."""
+        super().startService()
+        Deferred.fromCoroutine(self._counter.load())
+
+    def stopService(self) -> "Deferred[Any]":
+        """Write the counts."""
+        saving = Deferred.fromCoroutine(self._counter.save())
+        return gatherResults([maybeDeferred(super().stopService), saving], consumeErrors=True)
+
+    def session_ended(self, session: TlsSession) -> None:
+        """Count a session."""
+        policy = counted_policy(session.route.proof, self._known_policy(session.domain))
+        self._counter.count(session.domain, policy, _failed(session))
+
+    def _look(self) -> "Deferred[float | None]":
+        return Deferred.fromCoroutine(self._work())
+
+    async def _work(self) -> float:
+        await self._counter.save()
+        if self._sender is not None:
+            await self._sender.work()
+        return LOOK_INTERVAL
+
+
+class QueuedReports:
+    """Puts reports into the queue as mail, unless their hosts are in a private network."""
+
+    def __init__(
+        self,
+        context: RelayContext,
+        queue: Queue,
+        routing: MxRouting,
+        hosts: StrangersHosts,
+        added: Callable[[], object],
+    ) -> None:
+        self._context = context
+        self._queue = queue
+        self._routing = routing
+        self._hosts = hosts
+        self._added = added
+
+    async def send(self, report: TlsReport, to: tuple[Address, ...]) -> None:
+        """Send a report to these addresses. Raises ReportNotSent."""
+        for address in to:
+            await self._refuse_private(address.domain)
+        context, now = self._context, self._context.wall_clock()
+        envelope, content = report_mail(report, to, name=context.settings.mailname, now=now)
+        try:
+            await self._queue.add(NewMail(context.ids.new(now), envelope, MemoryBody(content)), now)
+        except QueueError as error:
+            raise ReportNotSent(str(error)) from error
+        self._added()
+
+    async def _refuse_private(self, domain: str) -> None:
+        """Raise ReportNotSent if a host of a domain, which the record of a stranger names, has a private address."""
+        if self._context.settings.smarthost is not None or self._context.settings.local_domains.matches(domain):
+            return
+        await self._hosts.refresh()
+        routing = (await self._routing.resolve(domain)).routing
+        if isinstance(routing, Plan):
+            for route in routing.routes:
+                if self._hosts.refuses(route.address):
+                    raise ReportNotSent(f"no report goes to the address of its host {route.host}, {route.address}")
+
+
+def _failed(session: TlsSession) -> FailedSession | None:
+    if session.failure is None:
+        return None
+    return failed_session(session.failure.value, session.own_address, session.route, session.text)
+
+
+def _files(context: RelayContext) -> DayFiles:
+    """Return the files of a process; the first one reads those of the others too."""
+    directory = context.settings.queue_dir
+    if context.home != directory:
+        return DayFiles(context.home)
+    return DayFiles(directory, lambda: [worker_home(directory, number) for number in worker_numbers(directory)])
+
+
+def _relay(context: RelayContext) -> str:
+    """Return a word that tells the reports of this relay from those of others with the same sender."""
+    shared = context.settings.shared_queue
+    name = f"{context.settings.mailname} {'' if shared is None else shared.node_name}"
+    return sha256(name.encode()).hexdigest()[:8]
