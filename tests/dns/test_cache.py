@@ -12,6 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from mta.dns import answers
 from mta.dns.answers import Found, LookupFailed, MxRecord, NoSuchName
 from mta.dns.cache import MAX_OCTETS, SingleFlight, TtlCache
+from mta.dns.dnssec.answer_cache import validated_size
+from mta.dns.dnssec.authenticity import Security, ValidatedAnswer
 from mta.dns.message import MAX_EXCHANGERS, MAX_RECORDS
 from mta.message.outcome import Failed
 from mta.routing import route
@@ -99,6 +101,14 @@ MADE: dict[str, tuple[Callable[[int], Any], Callable[[Any], int]]] = {
             f"{number}.test",
         ),
         answers.memory_size,
+    ),
+    "validated": (
+        lambda number: ValidatedAnswer(NoSuchName(60.0 + number), Security.INSECURE, f"{number} is not signed"),
+        validated_size,
+    ),
+    "bogus": (
+        lambda number: ValidatedAnswer(LookupFailed(f"failure <{number}>"), Security.BOGUS, f"failure <{number}>" * 5),
+        validated_size,
     ),
     "no such name": (lambda number: NoSuchName(60.0 + number), answers.memory_size),
     "failure": (lambda number: LookupFailed(f"SERVFAIL from 192.0.2.1:53, {number}"), answers.memory_size),

@@ -44,7 +44,7 @@ class AnswerCache:
         self._ask = ask
         self._source = source
         self._known = source()
-        self._answers: TtlCache[_Key, ValidatedAnswer] = TtlCache(_MAX_ENTRIES, seconds, _memory_size)
+        self._answers: TtlCache[_Key, ValidatedAnswer] = TtlCache(_MAX_ENTRIES, seconds, validated_size)
         self._running: SingleFlight[tuple[_Key, Hashable], ValidatedAnswer] = SingleFlight()
 
     async def look_up(self, name: str, rdtype: RecordType) -> ValidatedAnswer:
@@ -91,5 +91,6 @@ def _senseless(failed: LookupFailed) -> ValidatedAnswer:
     return ValidatedAnswer(failed, Security.INSECURE, failed.reason)
 
 
-def _memory_size(validated: ValidatedAnswer) -> int:
+def validated_size(validated: ValidatedAnswer) -> int:
+    """Return the approximate number of octets of memory that a validated answer takes."""
     return _OCTETS + len(validated.reason) + memory_size(validated.answer)

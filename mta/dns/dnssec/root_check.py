@@ -5,6 +5,8 @@ from collections.abc import Callable, Hashable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mta.dns.answers import LookupFailed
 from mta.dns.dnssec.authenticity import Authenticity, Security, ValidatedAnswer
@@ -15,6 +17,7 @@ CHECK_INTERVAL = 300.0
 NO_ANSWER_INTERVAL = 10.0
 
 _ROOT = ""
+_log = Logger()
 
 
 class _State(enum.Enum):
@@ -97,26 +100,35 @@ class RootCheck:
         self._cancel_next()
         if self._validator.usable and not self._checking:
             self._checking = True
-            Deferred.fromCoroutine(self._check_root(self._known))
+            Deferred.fromCoroutine(self._check_root(self._known)).addErrback(self._failed)
 
     async def _check_root(self, source: Hashable) -> None:
-        found = await self._validator.look_up(_ROOT, RecordType.DNSKEY)
-        # Any server answers this question, which needs no DNSSEC.
-        silent = found.security is not Security.SECURE and isinstance(
-            (await self._plain.look_up(_ROOT, RecordType.MX)).answer, LookupFailed
-        )
-        self._checking = False
-        if self._stopped:
-            pass
-        elif source != self._known:
-            self._check()
-        else:
-            self._settle(found, silent=silent)
-        if not self._checking:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                if not each.called:
-                    each.callback(None)
+        try:
+            found = await self._validator.look_up(_ROOT, RecordType.DNSKEY)
+            # Any server answers this question, which needs no DNSSEC.
+            silent = found.security is not Security.SECURE and isinstance(
+                (await self._plain.look_up(_ROOT, RecordType.MX)).answer, LookupFailed
+            )
+            if source == self._known and not self._stopped:
+                self._settle(found, silent=silent)
+        finally:
+            self._checking = False
+            if source != self._known and not self._stopped:
+                self._check()
+            if not self._checking:
+                self._let_go()
+
+    def _failed(self, failure: Failure) -> None:
+        _log.failure("the keys of the root could not be checked", failure)
+        if not self._stopped and not self._checking:
+            self._next = self._reactor.callLater(CHECK_INTERVAL, self._check)
+
+    def _let_go(self) -> None:
+        """Have the look-ups go on that wait for a check."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:
+                each.callback(None)
 
     def _settle(self, found: ValidatedAnswer, *, silent: bool) -> None:
         """Take the result of a check."""

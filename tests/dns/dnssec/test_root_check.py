@@ -149,6 +149,17 @@ class RootCheckTests(SynchronousTestCase):
         self.validator.usable = True
         assert self.successResultOf(self.ask()) is FOUND
 
+    def test_a_fault_of_a_check_lets_go_of_the_look_ups(self) -> None:
+        self.validator.held = []
+        asking = self.ask()
+        self.validator.held[0].errback(MemoryError())
+        assert self.successResultOf(asking) is FOUND
+        assert len(self.flushLoggedErrors(MemoryError)) == 1
+        self.validator.held = None
+        self.clock.advance(CHECK_INTERVAL)
+        assert len(self.validator.asked) == 2
+        assert self.clock.getDelayedCalls() == []
+
     def test_its_end_ends_the_checks_and_the_parts(self) -> None:
         self.validator.root = STRIPPED
         self.check.start()
