@@ -3,10 +3,12 @@
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mta.blocking import run_inline
+from mta.message.envelope import TlsDemand
 from mta.queue.disk.queue_dir import FILE_NAME, homes
 from mta.queue.ids import to_id
 from mta.queue.interface import Action, AttemptRecord, Claim, Description, NewMail, Settlement, Verdict
@@ -34,7 +36,8 @@ class Home:
         writer = self.queue.writer(new.id)
         writer.write(f"Subject: {new.id}\r\n\r\n".encode() + b"x" * (2 * SMALL if large else 20))
         described = Description(f"{new.id}@one.test", "hello", "alice@one.test", "TLSv1.3", new.id)
-        new = NewMail(new.id, new.envelope, writer.finish(), description=described)
+        envelope = replace(new.envelope, tls_demand=TlsDemand.REQUIRED)
+        new = NewMail(new.id, envelope, writer.finish(), description=described)
         claims: list[Claim | None] = []
         self.queue.add(new, NOW, lease, **times).addCallback(claims.append)
         return claims[0] or new

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mta.cli.results import result
+from mta.message.envelope import TlsDemand
 from mta.queue.interface import QueueError
 from mta.queue.move.back import MoveBack
 from tests.queue.messages import NOW
@@ -34,6 +36,15 @@ def test_there_and_back_changes_nothing(moving: Moving) -> None:
     entries, summary = moving.moved()
     assert entries == []
     assert summary.messages == 0
+
+
+def test_the_demands_of_senders_come_back(moving: Moving) -> None:
+    moving.move()
+    back(moving)
+    queue = moving.opened()
+    claims = result(queue.claim(NOW * 2, 100, 600.0))
+    assert {claim.envelope.tls_demand for claim in claims} == {TlsDemand.REQUIRED}
+    queue.close()
 
 
 @pytest.mark.parametrize("cut_at", ["begin", "rename", "empty", "merge"])

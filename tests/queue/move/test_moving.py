@@ -7,6 +7,7 @@ import pytest
 
 from mta.blocking import run_inline
 from mta.cli.results import result
+from mta.message.envelope import TlsDemand
 from mta.queue.disk.queue_dir import FILE_NAME, lock_relay, worker_home
 from mta.queue.interface import Entry, Query, QueueError, Summary
 from mta.queue.move.moving import Move, MovedMail
@@ -93,6 +94,13 @@ def test_the_bodies_come_along(moving: Moving) -> None:
     moving.move()
     assert moving.bodies(OperatorsQueue(moving.server, run_inline)) == before
     assert len({len(body or b"") for body in before.values()}) > 1
+
+
+def test_the_demands_of_senders_come_along(moving: Moving) -> None:
+    moving.move()
+    with running_node(moving.url) as node:
+        claims = node.queue.claim(NOW * 2, 100, 600.0)
+        assert {claim.envelope.tls_demand for claim in claims} == {TlsDemand.REQUIRED}
 
 
 def test_copies_that_may_have_arrived_are_remembered(moving: Moving) -> None:

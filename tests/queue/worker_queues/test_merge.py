@@ -207,6 +207,7 @@ def forget_since_when(home: Path) -> None:
     """Make the rows of a home as an older version keeps them."""
     with closing(connect(home / FILE_NAME)) as connection:
         connection.execute("UPDATE message SET held_since = NULL, leased_since = NULL, login = ''")
+        connection.execute("UPDATE message SET tls_demand = NULL")
         connection.execute("UPDATE message SET message_id = '', subject = '', author = '', tls = '', report_of = NULL")
         connection.execute("DELETE FROM attempt")
 
