@@ -12,8 +12,9 @@ RETURNING session;
 --
 -- A part finds the rows that a part before it returned by arrays and subqueries, and no two parts are joined with each
 -- other, because PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up
--- each id by its hash. Arrays that are read side by side in a select list are read without a copy of each. The statement
--- must change the row of the lane even if there is nothing else to do: the answer to a second offer then comes after a
+-- each id by its hash. No array is joined with a table either: while the table is small, a plan that is made reads it
+-- whole, and is still in use when it is large. Arrays that are read side by side in a select list are read without a copy
+-- of each. The statement must change the row of the lane even if there is nothing else to do: the answer to a second offer then comes after a
 -- commit that is as durable as any. The third column of the result is messages that an earlier offer ended, and the last
 -- one messages that it added and that are still this node's. A mark locks the row of its message, so that an order to
 -- remove it, which may run at the same time, comes before or after the mark.
@@ -40,7 +41,7 @@ added AS (
                unnest(%(token)s::int[]) AS token, unnest(%(due)s::float8[])
     ) AS u
     WHERE (SELECT node FROM me) IS NOT NULL
-          AND (NOT %(again)s OR NOT EXISTS (SELECT FROM history WHERE history.id = u.id))
+          AND (NOT %(again)s OR NOT EXISTS (SELECT FROM history WHERE history.id = u.id OFFSET 0))
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 ),
@@ -62,15 +63,11 @@ filled AS (
 ),
 ended AS (
     DELETE FROM message AS m
-    USING (
-        SELECT unnest(%(ended)s::bigint[]) AS id, unnest(%(ended_token)s::int[]) AS token,
-               unnest(%(finished)s::float8[]) AS finished, unnest(%(delivered)s::int[]) AS delivered,
-               unnest(%(failed)s::int[]) AS failed, unnest(%(removed)s::int[]) AS removed,
-               unnest(%(recipients)s::text[]) AS recipients
-    ) AS v
-    WHERE m.id = v.id AND m.token = v.token AND m.node = (SELECT node FROM me) AND NOT m.altered
+    WHERE m.id = ANY (%(ended)s::bigint[])
+          AND m.token = (%(ended_token)s::int[])[array_position(%(ended)s::bigint[], m.id)]
+          AND m.node = (SELECT node FROM me) AND NOT m.altered
           AND NOT EXISTS (SELECT FROM recipient AS r WHERE r.message_id = m.id AND r.due IS NULL OFFSET 0)
-    RETURNING m.*, v.finished, v.delivered, v.failed, v.removed, v.recipients
+    RETURNING m.*, array_position(%(ended)s::bigint[], m.id) AS place
 ),
 emptied AS (DELETE FROM recipient WHERE message_id = ANY (ARRAY(SELECT id FROM ended))),
 dropped AS (DELETE FROM body WHERE message_id = ANY (ARRAY(SELECT id FROM ended))),
@@ -79,14 +76,15 @@ kept AS (
                          ret, envid, login, message_id, subject, author, tls, report_of, tls_demand, delay_reported,
                          node, token, finished, failed, recipients)
     SELECT id, created, size, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret, envid,
-           login, message_id, subject, author, tls, report_of, tls_demand, delay_reported, node, token, finished,
-           failed > 0, recipients::jsonb
+           login, message_id, subject, author, tls, report_of, tls_demand, delay_reported, node, token,
+           (%(finished)s::float8[])[place], (%(failed)s::int[])[place] > 0, (%(recipients)s::text[])[place]::jsonb
     FROM ended
 ),
 marked AS (
-    SELECT m.id
-    FROM (SELECT unnest(%(marked)s::bigint[]) AS id, unnest(%(marked_token)s::int[]) AS token) AS k, message AS m
-    WHERE m.id = k.id AND m.token = k.token AND m.node = (SELECT node FROM me)
+    SELECT m.id FROM message AS m
+    WHERE m.id = ANY (%(marked)s::bigint[])
+          AND m.token = (%(marked_token)s::int[])[array_position(%(marked)s::bigint[], m.id)]
+          AND m.node = (SELECT node FROM me)
     FOR KEY SHARE OF m
 ),
 counted AS (
@@ -95,18 +93,20 @@ counted AS (
                     failed = lane.failed + e.failed,
                     removed = lane.removed + e.removed,
                     sending = coalesce(%(sending)s::text, sending)
-    FROM (SELECT coalesce(sum(delivered), 0) AS delivered, coalesce(sum(failed), 0) AS failed,
-                 coalesce(sum(removed), 0) AS removed
+    FROM (SELECT coalesce(sum((%(delivered)s::int[])[place]), 0) AS delivered,
+                 coalesce(sum((%(failed)s::int[])[place]), 0) AS failed,
+                 coalesce(sum((%(removed)s::int[])[place]), 0) AS removed
           FROM ended) AS e
     WHERE lane.node = (SELECT node FROM me) AND lane.n = %(lane)s::int
 )
 SELECT ARRAY(SELECT id FROM added),
        ARRAY(SELECT id FROM ended),
-       ARRAY(SELECT h.id FROM unnest(%(ended)s::bigint[], %(ended_token)s::int[]) AS v (id, token)
-             JOIN history AS h ON h.id = v.id AND h.token = v.token AND h.node <> 0 WHERE %(again)s),
+       ARRAY(SELECT h.id FROM history AS h
+             WHERE %(again)s AND h.id = ANY (%(ended)s::bigint[]) AND h.node <> 0
+                   AND h.token = (%(ended_token)s::int[])[array_position(%(ended)s::bigint[], h.id)]),
        ARRAY(SELECT id FROM marked),
-       ARRAY(SELECT m.id FROM unnest(%(id)s::bigint[]) AS u (id)
-             JOIN message AS m ON m.id = u.id AND m.token = 1 AND m.node = me.node WHERE %(again)s)
+       ARRAY(SELECT m.id FROM message AS m
+             WHERE %(again)s AND m.id = ANY (%(id)s::bigint[]) AND m.token = 1 AND m.node = me.node)
 FROM me;
 
 -- Finds messages that a second offer added although another relay finished them after the batch had begun.

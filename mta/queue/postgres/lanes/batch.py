@@ -45,7 +45,7 @@ class BatchStatements:
 
 SQL = read_statements(BatchStatements, (files("queue_schema") / "postgres" / "queries.sql").read_text("utf-8"))
 #: The statement of a batch, by whether an earlier offer of it may have been done.
-_BATCH = {
+BATCH = {
     again: prepared_statement(f"batch_{again}".lower(), SQL.batch.replace("%(again)s", str(again).lower()))
     for again in (False, True)
 }
@@ -127,7 +127,7 @@ class MailBatch:
         values |= _columns(MARKED_COLUMNS, self.marks)
         values |= {"node": _BIGINT(fence.node), "lane": _INT(fence.lane), "session": _BIGINT(fence.session)}
         values["sending"] = None if self.sending is None else self.sending.encode()
-        rows = session.execute(_BATCH[again], values)
+        rows = session.execute(BATCH[again], values)
         if not rows:
             raise Fenced("the other relays took this one for dead and have its mail")
         added, ended, ended_before, marked, kept = (frozenset(read_numbers(array)) for array in rows[0])

@@ -9,7 +9,7 @@ from mta.message.envelope import Notify, Recipient
 from mta.queue.interface import AttemptRecord, Description, QueueError, Verdict
 from mta.queue.postgres.change import LaneFence, QueueChange
 from mta.queue.postgres.errors import Fenced
-from mta.queue.postgres.lanes.batch import SQL, MailBatch, add_all, is_plain_end
+from mta.queue.postgres.lanes.batch import BATCH, SQL, MailBatch, add_all, is_plain_end
 from mta.smtp.address import Address
 from tests.queue.messages import GONE, LATER, LEASE, NEVER, NOW, TOOK, mail
 from tests.queue.postgres.lanes.lane_case import LaneCase, claim_like, number_of, plain_end
@@ -40,6 +40,20 @@ class BatchTests(LaneCase):
         self.execute(MailBatch())
         after = self.tables.look.execute("SELECT xmin FROM lane WHERE node = %s AND n = 0", [self.node]).fetchone()
         self.assertNotEqual(before, after)
+
+    def test_a_plan_that_is_made_while_tables_are_small_reads_none_of_them_whole(self):
+        self.add(mail(), mail())
+        self.tables.look.execute("ANALYZE message, recipient, body, history, lane")
+        for again, statement in BATCH.items():
+            self.tables.session.rows(f"PREPARE batch_{again} AS {statement.text.decode()}")
+            values = ", ".join(["NULL"] * len(statement.values))
+            plan = [line for (line,) in self.tables.session.rows(f"EXPLAIN EXECUTE batch_{again} ({values})")]
+            scans = [number for number, line in enumerate(plan) if "Scan" in line and " on " in line]
+            tables = [n for n in scans if "CTE Scan" not in plan[n] and "Subquery Scan" not in plan[n]]
+            self.assertGreaterEqual(len(tables), 7)
+            for number in tables:
+                self.assertRegex(plan[number], "Index (Only )?Scan using")
+                self.assertIn("Index Cond:", plan[number + 1])
 
     def test_the_lane_stays_in_its_page_though_many_messages_are_marked(self):
         for first in range(0, 100_000, 1000):
