@@ -1,9 +1,13 @@
 """Mail to domains with an MTA-STS policy (RFC 8461): what is sent, what waits, and why."""
 
+import time
+
 import pytest
 
 from harness.certificates import self_signed
 from harness.policy_host import policy
+from harness.sink_rules import Rule
+from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.secure_world import ROOT, STRANGER, SharedRelay
 from tests.endtoend.world import received
@@ -51,7 +55,9 @@ def test_mail_goes_to_a_host_of_an_enforced_policy_that_proves_its_name(running,
     assert (told["kind"], told["mode"], told["mx"]) == ("sts", "enforce", host)
 
 
-@pytest.mark.parametrize("kind", ["wrong name", "expired", "unknown authority", "self-signed", "no STARTTLS"])
+@pytest.mark.parametrize(
+    "kind", ["wrong name", "expired", "unknown authority", "self-signed", "no STARTTLS", "STARTTLS refused"]
+)
 def test_mail_waits_if_the_host_of_an_enforced_policy_proves_nothing(running, world, domain, kind):
     host = f"mx.{domain}"
     shown = {
@@ -60,8 +66,10 @@ def test_mail_waits_if_the_host_of_an_enforced_policy_proves_nothing(running, wo
         "unknown authority": STRANGER.leaf([host]),
         "self-signed": self_signed([host]),
         "no STARTTLS": None,
+        "STARTTLS refused": ROOT.leaf([host]),
     }[kind]
-    sink = world.host(host, shows=shown)
+    rules = [Rule("STARTTLS", "454 4.7.0 not now")] if kind == "STARTTLS refused" else []
+    sink = world.host(host, *rules, shows=shown)
     world.policy_host(domain, policy("enforce", [host]))
     running.send(domain)
     reply = running.deferral(domain)
@@ -80,6 +88,42 @@ def test_hosts_that_the_policy_does_not_list_are_not_connected_to(running, world
     running.send(domain)
     received(sink)
     assert intruder.connections == 0
+
+
+def test_mail_goes_to_the_next_host_if_the_first_one_proves_nothing(running, world):
+    domain = running.name()
+    hosts = [f"mx.{domain}", f"mx2.{domain}"]
+    world.domain(domain, *hosts, signed=False)
+    first, second = world.host(hosts[0], shows=self_signed(hosts)), world.host(hosts[1], shows=ROOT.leaf(hosts))
+    world.policy_host(domain, policy("enforce", hosts))
+    running.send(domain)
+    received(second)
+    assert running.tls(domain).endswith(" verified sts")
+    assert first.messages == []
+
+
+def test_a_domain_may_leave_its_policy_to_a_provider_by_cnames(running, world, domain):
+    provider, host = running.name(), f"mx.{domain}"
+    world.domain(provider, signed=False)
+    sink = world.host(host)
+    web = world.policy_host(provider, policy("enforce", [host]), shows=ROOT.leaf([f"mta-sts.{domain}"]))
+    for label in ("mta-sts", "_mta-sts"):
+        world.tree.set(f"{label}.{domain}", "CNAME", f"{label}.{provider}.")
+    running.send(domain)
+    assert f"{domain} demands it by MTA-STS" in running.deferral(domain)
+    assert sink.messages == []
+    assert web.server_names == [f"mta-sts.{domain}"]
+
+
+def test_a_domain_without_mx_is_its_own_host_which_the_policy_must_list(running, world):
+    domains = [running.name() for _ in range(2)]
+    for domain, listed in zip(domains, (domains[0], "mx.other.example"), strict=True):
+        world.domain(domain, signed=False)
+        world.host(domain, shows=ROOT.leaf([domain]))
+        world.policy_host(domain, policy("enforce", [listed]))
+    running.send(*domains)
+    assert running.tls(domains[0]).endswith(" verified sts")
+    assert way_out(domains[1]) in running.deferral(domains[1])
 
 
 def test_mail_waits_if_the_policy_lists_none_of_the_hosts(running, world, domain):
@@ -137,6 +181,18 @@ def test_domains_with_one_host_share_no_connection_if_one_demands_proof(running,
     assert not demanded & {message.connection for message in messages if message.recipients == (f"ann@{other}",)}
     assert running.tls(domain).endswith(" verified sts")
     assert running.tls(other).endswith(" verified")
+
+
+def test_a_policy_that_appears_does_not_use_the_connection_that_is_open(running, world, domain):
+    sink = world.host(f"mx.{domain}")
+    running.send(domain)
+    received(sink)
+    world.policy_host(domain, policy("enforce", [f"mx.{domain}"]))
+    # The relay keeps each answer of the DNS for a second at least.
+    until(lambda: time.time() > world.dns.last_query + 2, what="the end of the answers")
+    running.send(domain)
+    assert f"{domain} demands it by MTA-STS" in running.deferral(domain)
+    assert len(sink.messages) == 1
 
 
 def test_a_new_id_with_no_policy_frees_the_mail_at_the_next_attempt(running, world, domain):

@@ -74,6 +74,22 @@ def test_a_silent_policy_host_delays_its_own_domain_alone_and_that_by_15_seconds
     assert len(running.of("policy-failed", domain)) == 1
 
 
+def test_a_closed_port_443_is_told_once_and_delays_no_mail(secure):
+    running = SharedRelay(secure)
+    sinks = []
+    for _ in range(5):
+        domain = running.name()
+        secure.domain(domain, f"mx.{domain}", signed=False)
+        sinks.append(secure.host(f"mx.{domain}"))
+        secure.announce(domain, "1")
+        # Nothing listens there.
+        secure.tree.set(f"mta-sts.{domain}", "A", "8.26.56.254")
+        running.send(domain)
+    for sink in sinks:
+        received(sink)
+    assert len(running.notices("443")) == 1
+
+
 def test_no_policy_host_at_a_private_address_is_connected_to(secure):
     # Every address is one of this network, and each connection to port 443 arrives.
     secure.network.ip("route", "add", "local", "0.0.0.0/0", "dev", "lo")
