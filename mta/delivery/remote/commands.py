@@ -10,7 +10,7 @@ from mta.fast_value import fast_value
 from mta.message.body import Body, head
 from mta.message.envelope import BodyType, Envelope, Notify, Recipient, TlsDemand
 from mta.message.headers import header_end, needs_utf8
-from mta.message.outcome import Delivered, Failed, Outcome, TryLater
+from mta.message.outcome import Delivered, ErrorKind, Failed, Outcome, TryLater
 from mta.queue.interface import Pending
 from mta.smtp.client.dialogue import FailureKind, SessionFailure
 from mta.smtp.client.handshake import Offer
@@ -143,9 +143,11 @@ def unprotected_outcomes(offer: Offer, request: DeliveryRequest, host: str, *, p
     `proven` says that the host has proved its name in TLS.
     """
     if not proven:
-        refusal = TryLater("the sender demands a proof of the host's name in TLS (REQUIRETLS)", host, "4.7.10")
+        text = "the sender demands a proof of the host's name in TLS (REQUIRETLS)"
+        refusal = TryLater(text, host, "4.7.10", kind=ErrorKind.TLS)
     elif not offer.requiretls:
-        refusal = TryLater("REQUIRETLS is not offered, and the sender demands it", host, NO_REQUIRETLS)
+        text = "REQUIRETLS is not offered, and the sender demands it"
+        refusal = TryLater(text, host, NO_REQUIRETLS, kind=ErrorKind.TLS)
     else:
         return {}
     return {pending.index: refusal for pending in request.recipients}
