@@ -1,7 +1,7 @@
 """The rules of a listening port: whether its clients must log in, and whether TLS begins with the first octet."""
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mta.smtp.replies import Reply
 
@@ -33,9 +33,10 @@ class ListeningSocket:
 
     socket: socket.socket
     rule: PortRule
+    #: The IP address and the port, which are known after the socket is closed, too.
+    address: tuple[str, int] = field(init=False, compare=False)
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """The IP address and the port."""
+    def __post_init__(self) -> None:
+        """Ask the socket for its address."""
         host, port = self.socket.getsockname()[:2]
-        return str(host), int(port)
+        object.__setattr__(self, "address", (str(host), int(port)))

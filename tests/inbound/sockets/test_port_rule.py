@@ -20,4 +20,6 @@ def test_a_client_is_refused_in_clear_only_where_it_reads_clear_text():
 def test_the_address_of_a_socket_is_its_ip_address_and_its_port():
     for address in ("127.0.0.1", "::1"):
         with bind(address, 0, "BIND_IP") as bound:
-            assert ListeningSocket(bound, RELAY_PORT).address == (address, bound.getsockname()[1])
+            listening, port = ListeningSocket(bound, RELAY_PORT), bound.getsockname()[1]
+        # The socket is closed now, as those are that the reactor has taken over.
+        assert listening.address == (address, port)
