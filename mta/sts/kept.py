@@ -101,6 +101,8 @@ class KeptPolicies:
         old = [domain for domain, kept in self._kept.items() if now >= min(kept.until, kept.used + UNUSED)]
         for domain in old:
             self._drop(domain)
+        # Times that were reckoned with a wrong clock are forgotten.
+        self._reckon_renewals()
 
     def take_renewable(self, now: float, most: int) -> list[str]:
         """Return domains whose policies are to be fetched again; each comes once until `renew_at` or `put`."""
@@ -116,8 +118,7 @@ class KeptPolicies:
         """Have `take_renewable` return a domain at this time, in seconds since 1970."""
         heappush(self._renewals, (time, domain))
         if len(self._renewals) > 2 * len(self._kept) + _SPARE_RENEWALS:
-            self._renewals = [(kept.renewal(each), each) for each, kept in self._kept.items()]
-            heapify(self._renewals)
+            self._reckon_renewals()
 
     def take_changes(self) -> Mapping[str, KeptPolicy | None]:
         """Return the policies that have changed since the last call, with None for those that were dropped."""
@@ -141,6 +142,10 @@ class KeptPolicies:
         self.renew_at(domain, kept.renewal(domain))
         while len(self._kept) > MAX_DOMAINS or self._octets > MAX_OCTETS:
             self._drop(next(iter(self._kept)))
+
+    def _reckon_renewals(self) -> None:
+        self._renewals = [(kept.renewal(domain), domain) for domain, kept in self._kept.items()]
+        heapify(self._renewals)
 
     def _drop(self, domain: str) -> None:
         self._octets -= self._kept.pop(domain).octets

@@ -53,7 +53,8 @@ class StsPolicySource:
         # When mail failed by the policy of a domain, in seconds since 1970.
         self._doubts: dict[str, float] = {}
         self._renewing = 0
-        self._next_drop = 0.0
+        # Not at the start, when the clock may not be right yet.
+        self._next_drop = self._clock.seconds() + _DROP_INTERVAL
         self._loading: Deferred[None] | None = None
         self._file_failed = False
 
@@ -84,10 +85,6 @@ class StsPolicySource:
     def reload(self) -> None:
         """Forget past failures, so that each policy host may be asked again at once."""
         self._fetches.forget_failures()
-
-    def known(self, domain: str) -> KeptPolicy | None:
-        """Return the policy at hand for a domain, which may be in mode `none`."""
-        return self._kept.get(domain, self._wall_clock())
 
     def work(self) -> "Deferred[float | None]":
         """Drop old policies, begin to renew some, and write changes to the file."""
