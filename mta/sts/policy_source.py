@@ -128,7 +128,7 @@ class StsPolicySource:
         if kept is None or (published and published != kept.id):
             return published
         doubt = self._doubts.get(domain)
-        if doubt is not None and kept.fetched > doubt:
+        if doubt is not None and kept.fetched >= doubt:
             del self._doubts[domain]
         elif doubt is not None and not kept.fetched <= now < kept.fetched + SHORTEST:
             return kept.id

@@ -242,6 +242,9 @@ def test_a_policy_that_cannot_be_fetched_is_none_told_once_and_tried_again_after
     world.clock.advance(RETRY)
     world.publish("a.test", "1", ENFORCE)
     assert world.get() == ENFORCE
+    world.publish("a.test", "2", MISSING)
+    world.get()
+    assert len(world.told()) == 1
 
 
 def test_a_failure_that_lasts_is_told_again_after_a_day(world: World) -> None:
@@ -381,6 +384,8 @@ def test_a_policy_that_failed_mail_is_fetched_again_at_the_next_attempt(world: W
     assert world.get() == ENFORCE
     world.source.look_again("a.test")
     assert world.get() is None
+    world.clock.advance(RETRY)
+    assert world.get() is None
     assert world.fetches == 2
 
 
@@ -438,10 +443,12 @@ def test_a_policy_host_that_takes_a_connection_ends_that(world: World) -> None:
 
 
 def test_failures_without_a_connection_that_was_tried_say_nothing_about_the_port(world: World) -> None:
-    for number, name in enumerate("abcde"):
-        reached = None if number % 2 else False
+    for name, reached in {"a": False, "b": None, "c": None, "d": False, "e": None}.items():
         world.publish(f"{name}.test", "1", PolicyFetchError("no such host", reached=reached))
         world.get(f"{name}.test")
+    assert [event for event in world.events() if event["event"] == "notice"] == []
+    world.publish("f.test", "1", unreachable("f.test"))
+    world.get("f.test")
     assert len([event for event in world.events() if event["event"] == "notice"]) == 1
 
 
