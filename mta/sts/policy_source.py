@@ -86,6 +86,10 @@ class StsPolicySource:
         """Forget past failures, so that each policy host may be asked again at once."""
         self._fetches.forget_failures()
 
+    def known(self, domain: str) -> KeptPolicy | None:
+        """Return the policy at hand for a domain, which may be in mode `none`."""
+        return self._kept.get(domain, self._wall_clock())
+
     def work(self) -> "Deferred[float | None]":
         """Drop old policies, begin to renew some, and write changes to the file."""
         now = self._wall_clock()

@@ -162,6 +162,9 @@ def test_a_policy_of_mode_none_counts_as_none_and_is_kept(world: World) -> None:
     assert [world.get(), world.get()] == [None, None]
     assert world.fetches == 1
     assert world.lines == []
+    known = world.source.known("a.test")
+    assert known is not None
+    assert known.policy == NONE
 
 
 def test_a_new_id_has_the_policy_fetched_at_once(world: World) -> None:
