@@ -35,6 +35,10 @@ class HostUnreachable(HttpsError):
     """No connection could be opened to any address of the host, or none was within the time."""
 
 
+class HostNotProven(HttpsError):
+    """The certificate of the host does not prove its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """An answer with any status. `headers` is by names in lower case; values of one name are joined by commas."""

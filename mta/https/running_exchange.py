@@ -15,7 +15,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
-from mta.https.interface import HostUnknown, HostUnreachable, HttpAnswer, HttpsError
+from mta.https.interface import HostNotProven, HostUnknown, HostUnreachable, HttpAnswer, HttpsError
 from mta.tls.client import CertificateRejected, handshake_failure_text
 
 #: Octets that an answer may have besides its body, for headers and the lengths of chunks.
@@ -125,6 +125,8 @@ class RunningExchange:
     def _not_answered(self, failure: Failure) -> None:
         reasons = getattr(failure.value, "reasons", None) or [failure]
         self.lost_unanswered = not self._octets and reasons[0].check(ConnectionDone, ConnectionLost) is not None
+        if isinstance(reasons[0].value, CertificateRejected):
+            self._failure = HostNotProven
         self.fail(_failure_text(failure))
 
 

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from mta.event_log.log import EventLog
 from mta.message.dates import timestamp
-from mta.sts.fetching import PolicyFetchError
+from mta.sts.fetching import FetchFault, PolicyFetchError
 from mta.sts.https_port import CLOSED_SECONDS, MOST_FAILURES, HttpsPort
 from mta.sts.kept import KeptPolicies, KeptPolicy
 from mta.sts.policy import StsMode, StsPolicy
@@ -56,6 +56,9 @@ class _Failure:
     at: float = float("-inf")
     wait: float = 0.0
     told: float = float("-inf")
+    #: The fault of the last fetch, and its reason.
+    fault: FetchFault = FetchFault.FETCH
+    reason: str = ""
 
 
 class PolicyFetches:
@@ -107,6 +110,11 @@ class PolicyFetches:
             )
             self._parts.event_log.policy_failed(domain, f"{reason}; {effect}")
 
+    def fault(self, domain: str) -> tuple[FetchFault, str] | None:
+        """Return the fault and the reason of the last fetch for a domain; None if it succeeded."""
+        failure = self._failures.get(domain)
+        return None if failure is None or not failure.reason else (failure.fault, failure.reason)
+
     def forget(self, domain: str) -> None:
         """Forget the old failures of a domain, because it says that it has no policy."""
         if self.may_fetch(domain):
@@ -137,10 +145,10 @@ class PolicyFetches:
             pass
         except PolicyFetchError as error:
             self._note(domain, reached=error.reached)
-            self._fail(domain, str(error), renewal=renewal)
+            self._fail(domain, str(error), error.fault, renewal=renewal)
         except Exception:  # noqa: BLE001  a bug here must not cause a request for each mail
             _log.failure("the policy of {domain} was not fetched", domain=domain)
-            self._fail(domain, "an error of the relay, which the log shows", renewal=renewal)
+            self._fail(domain, "an error of the relay, which the log shows", FetchFault.FETCH, renewal=renewal)
         else:
             self._note(domain, reached=True)
             self._keep(domain, id, policy)
@@ -160,8 +168,9 @@ class PolicyFetches:
         if is_news:
             self._parts.event_log.policy(domain, _KIND, policy.mode.value, policy.mx, kept.until)
 
-    def _fail(self, domain: str, reason: str, *, renewal: bool) -> None:
+    def _fail(self, domain: str, reason: str, fault: FetchFault, *, renewal: bool) -> None:
         failure = self._failure(domain)
+        failure.fault, failure.reason = fault, reason
         failure.at = self._parts.clock.seconds()
         failure.wait = min(2 * failure.wait, LONGEST_RETRY) if renewal and failure.wait else RETRY
         self.tell(domain, reason)

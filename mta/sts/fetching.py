@@ -1,8 +1,17 @@
 """Fetches the policy of a domain from its policy host by HTTPS (RFC 8461 section 3.3)."""
 
+import enum
 from collections.abc import Awaitable, Callable
 
-from mta.https.interface import DEFAULT_PORT, HostUnknown, HostUnreachable, HttpAnswer, HttpsError, HttpsRequester
+from mta.https.interface import (
+    DEFAULT_PORT,
+    HostNotProven,
+    HostUnknown,
+    HostUnreachable,
+    HttpAnswer,
+    HttpsError,
+    HttpsRequester,
+)
 from mta.sts.policy import MAX_POLICY, PolicyError, StsPolicy, read_policy
 
 _LABEL, _PATH = "mta-sts.", "/.well-known/mta-sts.txt"
@@ -10,11 +19,20 @@ _OK, _REDIRECTS = 200, range(300, 400)
 _MEDIA_TYPE = "text/plain"
 
 
+class FetchFault(enum.Enum):
+    """The faults of a policy host. The values are the result types of RFC 8460 section 4.3.2.2."""
+
+    FETCH = "sts-policy-fetch-error"
+    INVALID = "sts-policy-invalid"
+    NOT_PROVEN = "sts-webpki-invalid"
+
+
 class PolicyFetchError(Exception):
     """There is no policy to be had. The message is one line that names the policy host and the reason."""
 
-    def __init__(self, text: str, *, reached: bool | None = True) -> None:
+    def __init__(self, text: str, fault: FetchFault = FetchFault.FETCH, *, reached: bool | None = True) -> None:
         super().__init__(text)
+        self.fault = fault
         #: Whether the policy host took a connection; None without a try.
         self.reached = reached
 
@@ -49,9 +67,10 @@ class PolicyFetcher:
             answer = await self._https.request("GET", f"https://{host}{_PATH}", {}, limit=MAX_POLICY, timeout=left)
             return read_policy(_body(host, answer))
         except HttpsError as error:
-            raise PolicyFetchError(str(error), reached=_reached(error)) from None
+            fault = FetchFault.NOT_PROVEN if isinstance(error, HostNotProven) else FetchFault.FETCH
+            raise PolicyFetchError(str(error), fault, reached=_reached(error)) from None
         except PolicyError as error:
-            raise PolicyFetchError(f"{host}: {error}") from None
+            raise PolicyFetchError(f"{host}: {error}", FetchFault.INVALID) from None
 
 
 def _reached(error: HttpsError) -> bool | None:

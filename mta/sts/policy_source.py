@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from mta.blocking import RunBlocking
 from mta.dns.answers import Found, LookupFailed, Resolver, TxtAnswer
 from mta.sts.fetches import RETRY, FetchParts, PolicyFetches
+from mta.sts.fetching import FetchFault
 from mta.sts.interface import PATIENCE
 from mta.sts.kept import SHORTEST, KeptPolicies, KeptPolicy
 from mta.sts.policy import StsMode, StsPolicy
@@ -89,6 +90,10 @@ class StsPolicySource:
     def known(self, domain: str) -> KeptPolicy | None:
         """Return the policy at hand for a domain, which may be in mode `none`."""
         return self._kept.get(domain, self._wall_clock())
+
+    def fault(self, domain: str) -> tuple[FetchFault, str] | None:
+        """Return why the policy of a domain could not be fetched last, and the words for it; None if it could."""
+        return self._fetches.fault(domain)
 
     def work(self) -> "Deferred[float | None]":
         """Drop old policies, begin to renew some, and write changes to the file."""

@@ -9,6 +9,7 @@ from harness.shifted_clock import WallClock
 from harness.sink import Sink
 from harness.tls_report_receiver import ReportReceiver, TlsReport, report_in_mail
 from harness.waiting import until
+from harness.web_server import WebAnswer
 from tests.endtoend.mails import mail
 from tests.endtoend.secure_world import ROOT, SecureWorld
 from tests.endtoend.world import received
@@ -36,6 +37,35 @@ class Reporting:
     def mailed(self) -> list[TlsReport]:
         """Return the reports that came by mail."""
         return [report_in_mail(each.content) for each in self.good.messages if each.header("TLS-Report-Domain")]
+
+
+def test_a_policy_that_cannot_be_had_is_reported(secure: SecureWorld) -> None:
+    clock = WallClock(secure.home / "ahead")
+    sinks = {}
+    secure.domain("reports.example")
+    receiver = secure.serve(ReportReceiver, "in.reports.example")
+    for name, answer, shows in (
+        ("missing.example", WebAnswer(404), None),
+        ("wrong.example", WebAnswer(200, b"version: STSv2\r\n"), None),
+        ("unproven.example", policy("enforce", ["mx.unproven.example"]), ROOT.leaf(["other.example"])),
+    ):
+        secure.domain(name, f"mx.{name}").set(f"_smtp._tls.{name}", "TXT", f'"v=TLSRPTv1; rua={URL}"')
+        secure.policy_host(name, answer, shows=shows)
+        sinks[name] = secure.host(f"mx.{name}", shows=ROOT.leaf([f"mx.{name}"]))
+    relay = secure.relay(TLSRPT_FROM="tls-reports@relay.example", **clock.settings(str(HERE)))
+    relay.submit(mail(), [f"ann@{name}" for name in sinks])
+    for sink in sinks.values():
+        received(sink)
+    relay.stop()
+    clock.ahead = DAY + LAST
+    relay.start()
+    relay.wait_for_events("tls-report", 3)
+    assert receiver.faults == []
+    assert {report.domain: report.failures for report in receiver.reports} == {
+        "missing.example": {"sts-policy-fetch-error": 1},
+        "wrong.example": {"sts-policy-invalid": 1},
+        "unproven.example": {"sts-webpki-invalid": 1},
+    }
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

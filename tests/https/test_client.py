@@ -17,7 +17,7 @@ from harness.waiting import eventually
 from mta.dns.answers import Found, LookupFailed, NoSuchName
 from mta.https import kept
 from mta.https.client import HttpsClient, HttpsOptions
-from mta.https.interface import HostUnknown, HostUnreachable, HttpAnswer, HttpsError
+from mta.https.interface import HostNotProven, HostUnknown, HostUnreachable, HttpAnswer, HttpsError
 from mta.https.running_exchange import OVERHEAD
 from tests.drivers.https_servers import HOST, ROOT, TRUST, HttpsServers, Script, SilentResolver, says
 
@@ -164,12 +164,9 @@ class FaultTests(_Servers):
 
     async def test_a_host_that_was_reached_is_not_unreachable(self) -> None:
         silent = self.serve(says(b""))
-        for url, options in (
-            (silent, {"seconds": 0.2}),
-            (self.serve(says(then="close")), {}),
-            (self.serve(says(OK), ROOT.leaf(["other.test"])), {}),
-        ):
-            await self.failure(url, HttpsError, **options)
+        await self.failure(silent, HttpsError, seconds=0.2)
+        await self.failure(self.serve(says(then="close")), HttpsError)
+        await self.failure(self.serve(says(OK), ROOT.leaf(["other.test"])), HostNotProven)
 
     async def test_a_host_without_an_address_that_may_be_connected_to_is_unknown(self) -> None:
         url = self.serve(says(OK))

@@ -24,7 +24,6 @@ from mta.routing.demands.deciding import DemandTerms
 from mta.routing.demands.proof import ProofSource
 from mta.routing.demands.secured import SecuredRouting
 from mta.routing.direct import DirectRouting
-from mta.sts.policy import StsPolicy
 
 if TYPE_CHECKING:
     from mta.daemon.secure.tls_reporting import TlsReporting
@@ -64,7 +63,12 @@ class SecuredMx(MultiService):
         from mta.daemon.secure.tls_reporting import TlsReporting  # noqa: PLC0415
 
         self._reporting = TlsReporting(
-            self._context, self._resolver, self.routing, queue, added=added, known_policy=self._known_policy
+            self._context,
+            self._resolver,
+            self.routing,
+            queue,
+            added=added,
+            policies=None if self._policies is None else self._policies.source,
         )
         self.addService(self._reporting)
 
@@ -88,10 +92,6 @@ class SecuredMx(MultiService):
         by_policy = proof is not None and proof.source is ProofSource.STS and proof.enforced
         if by_policy and session.failure is not None and self._policies is not None:
             self._policies.source.look_again(session.domain)
-
-    def _known_policy(self, domain: str) -> StsPolicy | None:
-        kept = None if self._policies is None else self._policies.source.known(domain)
-        return None if kept is None else kept.policy
 
     def retry(self) -> None:
         """Forget failures of policy hosts, because an operator has mail tried again."""

@@ -19,14 +19,14 @@ from mta.queue.interface import NewMail, Queue, QueueError
 from mta.routing.direct import MxRouting
 from mta.routing.route import Plan
 from mta.smtp.address import Address
-from mta.sts.policy import StsPolicy
+from mta.sts.policy_source import StsPolicySource
 from mta.tls_reports.counting import SessionCounter
 from mta.tls_reports.day_file import DayFiles
 from mta.tls_reports.message import report_mail
 from mta.tls_reports.policies import counted_policy, failed_session
 from mta.tls_reports.report import TlsReport
 from mta.tls_reports.sending import ReportNotSent, ReportSender, SenderParts
-from mta.tls_reports.tally import FailedSession
+from mta.tls_reports.tally import CountedPolicy, FailedSession, PolicyType
 
 #: Seconds until the first look, and between two looks: the sessions of so many are lost if the relay is killed.
 FIRST_LOOK, LOOK_INTERVAL = 5.0, 60.0
@@ -43,11 +43,11 @@ class TlsReporting(MultiService):
         queue: Queue,
         *,
         added: Callable[[], object],
-        known_policy: Callable[[str], StsPolicy | None],
+        policies: StsPolicySource | None,
     ) -> None:
-        """`added` is called when a report is in the queue; `known_policy` returns the policy at hand for a domain."""
+        """`added` is called when a report is in the queue. `policies` is None if MTA-STS is off."""
         super().__init__()
-        self._known_policy = known_policy
+        self._policies = policies
         contact = context.settings.secure_delivery.reports_from
         assert contact is not None, "the reports have a sender"
         files, notice = _files(context), context.event_log.notice
@@ -81,7 +81,16 @@ class TlsReporting(MultiService):
 
     def session_ended(self, session: TlsSession) -> None:
         """Count a session."""
-        policy = counted_policy(session.route.proof, self._known_policy(session.domain))
+        proof, policies = session.route.proof, self._policies
+        kept = None if policies is None else policies.known(session.domain)
+        fault = None if policies is None or proof is not None or kept is not None else policies.fault(session.domain)
+        if fault is not None:
+            # The domain says that it has a policy, and the session was made without.
+            kind, reason = fault
+            failure = failed_session(kind.value, "", session.route, reason)
+            self._counter.count(session.domain, CountedPolicy(PolicyType.STS), failure)
+            return
+        policy = counted_policy(proof, None if kept is None else kept.policy)
         self._counter.count(session.domain, policy, _failed(session))
 
     def _look(self) -> "Deferred[float | None]":
