@@ -40,10 +40,10 @@ class AdBit:
         return await self._cache.look_up(name, rdtype)
 
     def start(self) -> None:
-        """Do nothing."""
+        """Return at once, because a look-up needs no preparation."""
 
     def stop(self) -> None:
-        """Do nothing."""
+        """Return at once, because there are no resources."""
 
     async def _ask(self, name: str, rdtype: RecordType) -> ValidatedReply:
         trusted = self.usable
@@ -68,7 +68,7 @@ class AdBit:
 
 
 class Off:
-    """Answers of the relay's own name servers, none of which is secure."""
+    """Answers of the relay's own name servers, all insecure."""
 
     usable = False
 
@@ -83,10 +83,10 @@ class Off:
         return await self._cache.look_up(name, rdtype)
 
     def start(self) -> None:
-        """Do nothing."""
+        """Return at once, because a look-up needs no preparation."""
 
     def stop(self) -> None:
-        """Do nothing."""
+        """Return at once, because there are no resources."""
 
     async def _ask(self, name: str, rdtype: RecordType) -> ValidatedReply:
         return ValidatedReply(await self._client.look_up(name, rdtype), Security.INSECURE, self._reason)

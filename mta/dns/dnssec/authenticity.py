@@ -12,9 +12,9 @@ from mta.dns.message import RecordType
 class Security(enum.Enum):
     """How far an answer can be believed; each value is worse than the one before."""
 
-    #: Signatures prove the answer up to a trust anchor: its records, or that there are none, and each CNAME before it.
+    #: Signatures prove the answer up to a trust anchor: its records or their absence, and each CNAME before it.
     SECURE = "secure"
-    #: Nothing proves the answer, because its zone is not signed, or because the relay does not validate.
+    #: The answer has no proof, because its zone is not signed, or because the relay does not validate.
     INSECURE = "insecure"
     #: The zone is signed, and the signatures are wrong or missing, or no server gave an answer.
     BOGUS = "bogus"
@@ -40,7 +40,7 @@ class Authenticity(Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether answers can be secure now. If not, all are insecure, so that TLSA records prove nothing."""
+        """Whether answers can be secure now. If not, all are insecure, and TLSA records are of no use."""
 
     def look_up(self, name: str, rdtype: RecordType) -> Awaitable[ValidatedAnswer]:
         """Return the records of a name: MxRecord for MX, TlsaRecord for TLSA, text for A, AAAA and TXT.

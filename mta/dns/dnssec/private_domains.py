@@ -1,6 +1,6 @@
 """Private top-level domains, such as `corp`: the public DNS does not have them, and the name servers of a network do.
 
-Answers about names below them cannot be proven. Yet they are no danger, because nobody else can have such a domain.
+Answers about names below them cannot be proven. They are no danger, because a stranger cannot have such a domain.
 """
 
 import dns.exception
@@ -16,7 +16,7 @@ _NEXT = "-"
 
 
 def neighbour(name: str) -> str:
-    """Return a top-level domain that does not exist either if that of a name does not; "" if there can be none.
+    """Return a top-level domain that does not exist if that of a name does not; "" if it would be too long.
 
     The name servers of a network answer for their own domain, even about its keys. The proof of the root for this name,
     which follows the domain at once, covers both.

@@ -33,8 +33,8 @@ class RootCheck:
 
     The keys are asked for at start, and again when `source`, for example the list of name servers, has another value.
     As long as they are not secure, another check follows every CHECK_INTERVAL, and `notice` gets one line. After the
-    keys were secure once, missing signatures are bogus, since an attacker can strip them. Without any answer nothing is
-    known: look-ups then fail.
+    keys were secure once, missing signatures are bogus, since an attacker can strip them. As long as no server answers,
+    look-ups fail.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RootCheck:
         return await self._validator.look_up(name, rdtype)
 
     def _follow(self) -> None:
-        """Begin a check if there was none, or if there are other name servers since."""
+        """Begin the first check, and another one if there are other name servers since."""
         source = (self._source(), self._validator.usable)
         if self._stopped or source == self._known:
             return

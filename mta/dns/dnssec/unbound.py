@@ -97,7 +97,7 @@ class UnboundResolver:
         return await self._cache.look_up(name, rdtype)
 
     def start(self) -> None:
-        """Do nothing: libunbound starts with the first look-up."""
+        """Return at once, because libunbound starts with the first look-up."""
 
     def stop(self) -> None:
         """End libunbound's thread and free its memory. Look-ups that have not ended fail, and so do later ones."""
@@ -223,7 +223,7 @@ class _Running:
         #: Whether the context has failed, and gives no more results.
         self.lost = False
         self._numbers = 0
-        # The look-ups that have not ended, and what to call when they end, even if nothing waits for the result.
+        # The look-ups that have not ended, and what to call when they end, even if their callers gave up.
         self._waiting: dict[int, tuple[Deferred[UnboundResult], Callable[[], object]]] = {}
         self._descriptor = context.fileno()
         reactor.addReader(self)
@@ -258,7 +258,7 @@ class _Running:
             self._end(number, result)
 
     def _end(self, number: int, result: UnboundResult) -> None:
-        # There is none if the look-up that ended before began another one, which found other servers.
+        # The look-up that ended before may have begun another one, which found other servers and closed this context.
         waiting, ended = self._waiting.pop(number, (None, None))
         if ended is not None:
             ended()
