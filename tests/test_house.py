@@ -669,6 +669,7 @@ MAY_IMPORT = {
         "mta.routing.direct",
         "mta.routing.route",
         "mta.sts",
+        "mta.tls_reports.record",
     },
     "mta.cli.doctor": {
         "mta.admin.client.client_state",

@@ -13,13 +13,14 @@ from mta.routing.direct import mx_records
 from mta.sts.fetches import Fetcher
 from mta.sts.fetching import PolicyFetchError
 from mta.sts.record import RecordError, policy_id, record_name
+from mta.tls_reports.record import record_name as reports_name
+from mta.tls_reports.record import report_targets
 
 #: Seconds for the policy of a domain.
 PATIENCE = 15.0
-#: MX hosts of a domain that are looked at, and addresses for reports that are shown.
-MAX_HOSTS, MAX_REPORTS = 5, 5
+#: MX hosts of a domain that are looked at.
+MAX_HOSTS = 5
 
-_REPORTS, _REPORTS_VERSION = "_smtp._tls.", "v=TLSRPTv1"
 _T = TypeVar("_T")
 
 
@@ -38,9 +39,13 @@ class PublishedLookups:
         return list(await gatherResults([_begin(self._of(domain)) for domain in domains], consumeErrors=True))
 
     async def _of(self, domain: str) -> PublishedRecords:
-        hosts, reports = _begin(self._hosts(domain)), _begin(self._resolver.txt(_REPORTS + domain))
+        hosts, reports = _begin(self._hosts(domain)), _begin(self._reports(domain))
         found = await self._policy(domain)
-        return replace(found, hosts=await hosts, reports=tuple(_addresses(await reports))[:MAX_REPORTS])
+        return replace(found, hosts=await hosts, reports=await reports)
+
+    async def _reports(self, domain: str) -> tuple[str, ...]:
+        name = reports_name(domain)
+        return tuple(_addresses(await self._resolver.txt(name))) if name else ()
 
     async def _policy(self, domain: str) -> PublishedRecords:
         """Return the records without hosts and reports."""
@@ -79,14 +84,11 @@ def with_certificate(
 
 
 def _addresses(answer: TxtAnswer) -> Iterator[str]:
-    """Yield the addresses for reports (RFC 8460 section 3)."""
-    for text in answer.records if isinstance(answer, Found) else ():
-        version, *fields = (field.strip() for field in text.split(";"))
-        if version == _REPORTS_VERSION:
-            for field in fields:
-                name, _, value = field.partition("=")
-                if name.strip() == "rua":
-                    yield from (address.strip() for address in value.split(",") if address.strip())
+    """Yield the addresses to which a domain wants its reports."""
+    targets = report_targets(answer.records) if isinstance(answer, Found) else None
+    if targets is not None:
+        yield from (f"mailto:{address}" for address in targets.mail)
+        yield from targets.urls
 
 
 def _begin(awaitable: Awaitable[_T]) -> "Deferred[_T]":
