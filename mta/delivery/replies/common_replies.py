@@ -63,10 +63,7 @@ _OWN = known(
     (
         r"\bdemands it by (?:mta-sts|dane)\b|\bmay get mail now: ",
         "The recipient's domain demands a proof that its host, or the DNS, does not give now, so the mail waits.",
-        (
-            "Usually the owner of the domain must renew a certificate or a record. TLS_POLICY for the domain sends the"
-            " mail in spite of it: docs/secure-delivery.md."
-        ),
+        "Its owner must renew a certificate or a record. TLS_POLICY sends it all the same: docs/secure-delivery.md.",
     ),
     (
         r"^certificate not trusted:",
