@@ -224,6 +224,21 @@ def test_the_policy_outlives_a_restart_and_the_loss_of_its_host(secure):
     assert sink.messages == []
 
 
+def test_each_worker_follows_the_policy(secure):
+    running = SharedRelay(secure, WORKERS="2")
+    domain = new_domain(secure, running)
+    sink = secure.host(f"mx.{domain}")
+    web = secure.policy_host(domain, policy("enforce", [f"mx.{domain}"]))
+    secure.publish()
+    for _ in range(10):
+        running.relay.submit(mail(), f"ann@{domain}")
+    running.relay.wait_for_events("deferred", 10)
+    assert sink.messages == []
+    assert all(f"{domain} demands it by MTA-STS" in event["reply"] for event in running.of("deferred", domain))
+    assert {request.path for request in web.requests} == {"/.well-known/mta-sts.txt"}
+    assert len(web.requests) <= 2
+
+
 def test_without_the_setting_no_policy_is_asked_for(secure):
     secure.domain("bank.example", "mx.bank.example", signed=False)
     sink = secure.host("mx.bank.example")
