@@ -5,6 +5,7 @@ import pytest
 from harness.certificates import self_signed
 from harness.daemon import Daemon
 from harness.policy_host import policy
+from harness.processes import free_port
 from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.secure_world import ROOT, SecureWorld, tlsa
@@ -52,16 +53,30 @@ def test_an_entry_beats_what_is_published_and_a_notice_tells_where_it_weakens(se
     ]
 
 
-def test_the_default_is_for_domains_that_publish_nothing(secure: SecureWorld) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_default_is_for_domains_that_publish_nothing(secure: SecureWorld, workers: str) -> None:
     for domain in ("sts.example", "plain.example"):
         secure.domain(domain, f"mx.{domain}")
         secure.host(f"mx.{domain}", shows=ROOT.leaf([f"mx.{domain}"]))
     secure.policy_host("sts.example", policy("enforce", ["mx.sts.example"]))
-    relay = secure.relay(TLS_POLICY="*=none")
-    relay.submit(mail(), ["someone@sts.example", "someone@plain.example"])
-    tls = tls_of(relay, 2)
+    relay = secure.relay(TLS_POLICY="*=none", WORKERS=workers)
+    for _ in range(3):
+        relay.submit(mail(), ["someone@sts.example", "someone@plain.example"])
+    tls = tls_of(relay, 6)
     assert tls["sts.example"].endswith(" verified sts")
     assert tls["plain.example"] == "none"
+
+
+def test_an_order_by_mx_has_the_demands_of_the_domain_although_there_is_a_smarthost(secure: SecureWorld) -> None:
+    secure.domain("sts.example", "mx.sts.example")
+    secure.host("mx.sts.example", shows=ROOT.leaf(["mx.sts.example"]))
+    secure.policy_host("sts.example", policy("enforce", ["mx.sts.example"]))
+    relay = secure.relay(SMARTHOST_ADDRESS="127.0.0.1", SMARTHOST_PORT=str(free_port()), RETRY_SCHEDULE="F,1h,1h")
+    relay.submit(mail(), "someone@sts.example")
+    relay.wait_for_events("deferred")
+    done = relay.tool("queue", "reroute", "--domain", "sts.example", "--to", "mx", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert tls_of(relay, 1)["sts.example"].endswith(" verified sts")
 
 
 @pytest.mark.parametrize(
