@@ -274,6 +274,10 @@ def test_a_plan_is_valid_as_long_as_the_answers_that_it_was_made_of() -> None:
     assert setup.explain("dane.test").decision.ttl == 20
     assert setup.explain("allforged.test").decision.ttl == 5
     assert setup.explain("forgedmx.test").decision.ttl == 5
+    # What the validator says may end before the records that are used.
+    setup.resolver.zone = Zone(ZONE)
+    setup.zone.add("plain.test", TTL=7)
+    assert setup.explain("plain.test").decision.ttl == 7
 
 
 def test_plans_are_cached_as_without_demands() -> None:
