@@ -2,8 +2,9 @@
 
 from mta.daemon.parts.context import RelayContext
 from mta.dns.resolver import DnsResolver
-from mta.https.client import HttpsClient, HttpsOptions
+from mta.https.interface import HttpsRequester
 from mta.https.strangers_hosts import StrangersHosts
+from mta.https.when_needed import HttpsWhenNeeded
 from mta.routing.nat64 import Nat64
 from mta.routing.private_addresses import OwnSockets
 
@@ -14,6 +15,12 @@ def strangers_hosts(context: RelayContext, resolver: DnsResolver) -> StrangersHo
     return StrangersHosts(nat64, OwnSockets(each.address for each in context.sockets))
 
 
-def strangers_client(context: RelayContext, resolver: DnsResolver, hosts: StrangersHosts) -> HttpsClient:
+def strangers_client(context: RelayContext, resolver: DnsResolver, hosts: StrangersHosts) -> HttpsRequester:
     """Return the client, which makes no connection that the judge refuses."""
-    return HttpsClient(context.reactor, resolver, HttpsOptions(ipv6=context.settings.ipv6, refuses=hosts.refuses))
+
+    def make() -> HttpsRequester:
+        from mta.https.client import HttpsClient, HttpsOptions  # noqa: PLC0415
+
+        return HttpsClient(context.reactor, resolver, HttpsOptions(ipv6=context.settings.ipv6, refuses=hosts.refuses))
+
+    return HttpsWhenNeeded(make)
