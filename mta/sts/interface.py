@@ -22,5 +22,5 @@ class PolicySource(Protocol):
     def look_again(self, domain: str) -> None:
         """Have the next call of `policy` fetch the policy, because mail has failed by the one at hand.
 
-        A domain is asked every five minutes at most, however often mail fails.
+        For this reason a domain is asked every five minutes at most, however often mail fails.
         """

@@ -16,7 +16,7 @@ from mta.dns.answers import Found, LookupFailed, Resolver, TxtAnswer
 from mta.sts.fetches import RETRY, FetchParts, PolicyFetches
 from mta.sts.fetching import FetchFault
 from mta.sts.interface import PATIENCE
-from mta.sts.kept import SHORTEST, KeptPolicies, KeptPolicy
+from mta.sts.kept import KeptPolicies, KeptPolicy
 from mta.sts.policy import StsMode, StsPolicy
 from mta.sts.policy_file import FILE_NAME, PolicyFile, PolicyFileDamaged
 from mta.sts.record import RecordError, policy_id, record_name
@@ -53,6 +53,8 @@ class StsPolicySource:
         self._fetches = PolicyFetches(parts.fetching, self._kept)
         # When mail failed by the policy of a domain, in seconds since 1970.
         self._doubts: dict[str, float] = {}
+        # When a policy was last fetched for that reason, by the monotonic clock.
+        self._looked: dict[str, float] = {}
         self._renewing = 0
         # Not at the start, when the clock may not be right yet.
         self._next_drop = self._clock.seconds() + _DROP_INTERVAL
@@ -86,6 +88,7 @@ class StsPolicySource:
     def reload(self) -> None:
         """Forget past failures, so that each policy host may be asked again at once."""
         self._fetches.forget_failures()
+        self._looked.clear()
 
     def known(self, domain: str) -> KeptPolicy | None:
         """Return the policy at hand for a domain, which may be in mode `none`."""
@@ -102,6 +105,7 @@ class StsPolicySource:
             self._next_drop = self._clock.seconds() + _DROP_INTERVAL
             self._kept.drop_old(now)
             self._doubts = {domain: at for domain, at in self._doubts.items() if self._kept.get(domain, now)}
+            self._looked = {domain: at for domain, at in self._looked.items() if domain in self._doubts}
         for domain in self._kept.take_renewable(now, MAX_RENEWALS - self._renewing):
             kept = self._kept.get(domain, now)
             if kept is not None and self._fetches.may_renew(domain):
@@ -121,8 +125,9 @@ class StsPolicySource:
         """Fetch the policy of a domain if that is needed, and wait for it until a time of the clock."""
         if self._loading is not None:
             await by_the_time(follow(self._loading), end, self._clock)
-        id = self._id_to_fetch(domain, await self._published(domain, end))
-        if id is None or not self._fetches.may_fetch(domain):
+        published = await self._published(domain, end)
+        id = self._id_to_fetch(domain, published) if self._fetches.may_fetch(domain) else None
+        if id is None:
             return
         if self._fetches.mail_waits:
             fetching = self._fetches.fetch(domain, id, max(0.0, end - self._clock.seconds()))
@@ -139,7 +144,8 @@ class StsPolicySource:
         doubt = self._doubts.get(domain)
         if doubt is not None and kept.fetched >= doubt:
             del self._doubts[domain]
-        elif doubt is not None and not kept.fetched <= now < kept.fetched + SHORTEST:
+        elif doubt is not None and self._clock.seconds() >= self._looked.get(domain, float("-inf")) + RETRY:
+            self._looked[domain] = self._clock.seconds()
             return kept.id
         return None
 
