@@ -42,9 +42,6 @@ GOOD: ZoneRecords = {
     POINTER: {"PTR": [f"{NAME}."]},
     DOMAIN: {"MX": [[10, NAME]], "TXT": [f'"v=spf1 ip4:{ADDRESS} -all"']},
     f"_dmarc.{DOMAIN}": {"TXT": ['"v=DMARC1; p=reject"']},
-    f"_mta-sts.{DOMAIN}": {"TXT": ['"v=STSv1; id=1"']},
-    f"mta-sts.{DOMAIN}": {"A": [ADDRESS]},
-    f"_smtp._tls.{DOMAIN}": {"TXT": ['"v=TLSRPTv1; rua=mailto:tls@sender.test"']},
     f"2.0.0.127.{LIST}": {"A": ["127.0.0.2"]},
     "there.test": {"MX": [[10, "mx.there.test"]]},
     "mx.there.test": {"A": ["127.0.0.1"]},
@@ -173,7 +170,8 @@ CHECKS = {
     *(f"host/{name}" for name in ("clock", "space", "sync", "file-system", "open-files", "memory")),
     *(f"relay/{name}" for name in ("answers", "open", "certificate", "settings", "oldest", "ledger")),
     *("relay/destinations", "relay/alarms"),
-    *(f"domain/{name}" for name in ("spf", "dkim", "dmarc", "mx", "mta-sts")),
+    *(f"domain/{name}" for name in ("spf", "dkim", "dmarc", "mx", "mta-sts", "dane")),
+    *(f"destination/{name}" for name in ("mta-sts", "dane", "tls-reports")),
     *(f"dns/{name}" for name in ("answers", "agreement", "dnssec", "search")),
     *("network/mx", "smarthost/connect", "blocklist/address"),
 }
@@ -183,7 +181,9 @@ def test_all_checks_are_ok_in_the_good_state(states):
     found = states.findings()
     # Whether a time service keeps the clock of this host is not in the hand of the test.
     others = {check: levels for check, levels in found.items() if levels != {"ok"} and check != "host/clock"}
-    assert others == {"smarthost/connect": {"skipped"}}
+    # Domains without MTA-STS, TLSA records and TLS reports; `test_doctor_proofs` has domains with them.
+    proofs = ("domain/mta-sts", "domain/dane", "destination/mta-sts", "destination/dane", "destination/tls-reports")
+    assert others == dict.fromkeys(("smarthost/connect", *proofs), {"skipped"})
     assert set(found) == CHECKS
 
 
@@ -197,8 +197,7 @@ RECORDS: list[tuple[str, str, ZoneRecords]] = [
     ("domain/dkim", "failure", {DKIM_NAME: {"TXT": ['"v=DKIM1; p="']}}),
     ("domain/dmarc", "warning", {f"_dmarc.{DOMAIN}": None}),
     ("domain/mx", "failure", {DOMAIN: {**GOOD[DOMAIN], "MX": [[0, ""]]}}),
-    ("domain/mta-sts", "failure", {f"mta-sts.{DOMAIN}": None}),
-    ("domain/mta-sts", "warning", {f"_smtp._tls.{DOMAIN}": None}),
+    ("domain/mta-sts", "failure", {f"_mta-sts.{DOMAIN}": {"TXT": ['"v=STSv1; id=1"']}}),
     ("blocklist/address", "failure", {f"7.0.0.45.{LIST}": {"A": ["127.0.0.4"], "TXT": ['"spam was seen"']}}),
     ("network/mx", "failure", {"mx.there.test": {"A": ["127.0.0.9"]}}),
 ]

@@ -66,7 +66,7 @@ def test_each_worker_is_a_relay_of_its_own(world: World, url: str) -> None:
         relay.submit(mail(str(number)), TO)
     received(sink, 10)
     relay.wait_for_events("delivered", 10)
-    assert sorted(each.name for each in nodes(url)) == ["left/1", "left/2"]
+    until(lambda: sorted(each.name for each in nodes(url)) == ["left/1", "left/2"], what="both workers")
     assert relay.tool("queue", "find", "--count").stdout == "10\n"
     relay.submit(mail("later"), "later@example.test")
     relay.wait_for_events("deferred")
