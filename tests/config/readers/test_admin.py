@@ -4,22 +4,11 @@ import pytest
 
 from harness.certificates import authority
 from mta.config.readers.admin import AdminSettings
-from mta.config.setting import SettingsError
-from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
+from tests.config.readers.reading import mistake, read
 
 PASSWORD = "the-password"  # noqa: S105
 LEAF = authority().leaf(["page.test"])
-
-
-def read(**environ: str) -> Settings:
-    return read_settings({"NET_DEV": "none0", **environ}, host_name=lambda: "relay.test")
-
-
-def mistake(**environ: str) -> str:
-    with pytest.raises(SettingsError) as caught:
-        read(**environ)
-    return str(caught.value)
 
 
 def notices(**environ: str) -> str:

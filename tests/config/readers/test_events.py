@@ -3,21 +3,10 @@
 import pytest
 
 from mta.config.readers.events import EventsTarget
-from mta.config.setting import SettingsError
-from mta.config.settings import Settings, read_settings
+from tests.config.readers.reading import mistake, read
 
 URL = "https://app.example.com/hook?token=abc-hidden"
 SECRET = "the-secret"
-
-
-def read(**environ: str) -> Settings:
-    return read_settings({"NET_DEV": "none0", **environ}, host_name=lambda: "relay.test")
-
-
-def mistake(**environ: str) -> str:
-    with pytest.raises(SettingsError) as caught:
-        read(**environ)
-    return str(caught.value)
 
 
 def test_events_are_off_by_default():

@@ -1,23 +1,11 @@
 """The settings of forwarded mail: the domain of rewritten senders, and their secrets."""
 
-import pytest
-
 from mta.config.readers.forwarding import read_srs
-from mta.config.setting import SettingsError, SettingsReader
-from mta.config.settings import Settings, read_settings
+from mta.config.setting import SettingsReader
 from mta.delivery.local.srs import SrsSettings
+from tests.config.readers.reading import mistake, read
 
 SECRET = "battery-staple"
-
-
-def read(**environ: str) -> Settings:
-    return read_settings({"NET_DEV": "none0", **environ}, host_name=lambda: "relay.test")
-
-
-def mistake(**environ: str) -> str:
-    with pytest.raises(SettingsError) as caught:
-        read(**environ)
-    return str(caught.value)
 
 
 def test_senders_stay_by_default():

@@ -3,20 +3,9 @@
 import pytest
 
 from mta.config.readers.secure_delivery import MAX_ENTRIES, DnssecSource, SecureDelivery, StsUse
-from mta.config.setting import SettingsError
-from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
 from mta.routing.demands.tls_policy import TlsLevel, TlsPolicy, TlsPolicyEntry
-
-
-def read(**environ: str) -> Settings:
-    return read_settings({"NET_DEV": "none0", **environ}, host_name=lambda: "relay.test")
-
-
-def mistake(**environ: str) -> str:
-    with pytest.raises(SettingsError) as caught:
-        read(**environ)
-    return str(caught.value)
+from tests.config.readers.reading import mistake, read
 
 
 def test_published_policies_are_followed_by_default():

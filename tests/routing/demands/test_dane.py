@@ -1,11 +1,13 @@
 """DANE: which hosts have TLSA records that count, which have none, and which must not get mail (RFC 7672)."""
 
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from harness.zone import Zone
+from mta.blocking import result_of
 from mta.dns.answers import Found, MxRecord, NoSuchName, TlsaRecord
 from mta.dns.dnssec.authenticity import ValidatedAnswer
 from mta.dns.message import RecordType
@@ -61,14 +63,11 @@ def source() -> ZoneAuthenticity:
     return ZoneAuthenticity(Zone(ZONE), ["signed.test"], BOGUS)
 
 
-def run(awaitable: Any) -> Any:
-    found: list[Any] = []
+T = TypeVar("T")
 
-    async def waiting() -> Any:
-        return await awaitable
 
-    Deferred.fromCoroutine(waiting()).addCallback(found.append)
-    return found[0]
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    return result_of(Deferred.fromCoroutine(coroutine))
 
 
 def records(host: str, port: int = 25, **kwargs: Any) -> TlsaFinding:

@@ -1,14 +1,15 @@
 """Routing with demands: plans whose routes have their proofs, names of destinations, and mail that must wait."""
 
 import random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from harness.zone import Zone, ZoneResolver
+from mta.blocking import result_of
 from mta.dns.answers import TlsaRecord
 from mta.message.outcome import ErrorKind, Failed, TryLater
 from mta.routing.choice import MxOf, Reroute, ViaSmarthost
@@ -116,14 +117,11 @@ class Setup:
         return run(self.secured.explain(domain))
 
 
-def run(awaitable: Any) -> Any:
-    found: list[Any] = []
+T = TypeVar("T")
 
-    async def waiting() -> Any:
-        return await awaitable
 
-    Deferred.fromCoroutine(waiting()).addCallback(found.append)
-    return found[0]
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    return result_of(Deferred.fromCoroutine(coroutine))
 
 
 def proofs(plan: Plan) -> dict[str, Proof | None]:
