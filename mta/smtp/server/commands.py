@@ -197,9 +197,12 @@ def _hold_for(value: str) -> int:
 
 def _hold_until(value: str) -> float:
     # RFC 3339 section 5.6; from Python 3.11 on, fromisoformat understands it, and more forms that are refused here.
-    if not _DATE_TIME.fullmatch(value):
-        raise ValueError("must be a date and time such as 2026-12-24T18:00:00Z")
-    return datetime.fromisoformat(value.upper()).timestamp()
+    try:
+        if _DATE_TIME.fullmatch(value):
+            return datetime.fromisoformat(value.upper()).timestamp()
+    except ValueError:
+        pass
+    raise ValueError("must be a date and time such as 2026-12-24T18:00:00Z")
 
 
 def _body_type(value: str) -> BodyType:
