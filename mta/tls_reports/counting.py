@@ -2,24 +2,22 @@
 
 from collections.abc import Callable
 
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred, gatherResults
 
 from mta.blocking import RunBlocking
-from mta.dns.answers import Found, LookupFailed, Resolver
+from mta.dns.answers import Resolver
 from mta.tls_reports.day_file import DAY, DayFiles, as_text
-from mta.tls_reports.record import record_name, report_targets
 from mta.tls_reports.tally import MAX_DOMAINS, CountedPolicy, FailedSession, Tally
+from mta.tls_reports.targets import wanted_targets
 
-#: Domains whose record is looked up in one call of `save`.
+#: Domains whose record is looked up at a time.
 LOOKED_UP = 100
-
-_log = Logger()
 
 
 class SessionCounter:
-    """Counts from `load` on. Call `save` now and then: sessions since the last call are lost if the process is killed.
+    """Counts sessions. Call `load` at the start, then `save` now and then: a kill loses the sessions since.
 
-    Sessions are counted for domains that ask for reports; a domain that does not is found out soon, and once a day.
+    Sessions are counted for domains that want reports. Call `look_up` to find out which do not.
     """
 
     def __init__(
@@ -37,7 +35,7 @@ class SessionCounter:
         self._trouble = trouble
         self._begin = self.today()
         self._tally = Tally()
-        self._changed = False
+        self._changed = self._loaded = False
         # Domains that were not looked up today, and those that want no report.
         self._unknown: dict[str, None] = {}
         self._unwanted: set[str] = set()
@@ -61,10 +59,12 @@ class SessionCounter:
             self._tally.add(await self._run(lambda: self._files.read(self._begin)))
         except (OSError, ValueError) as error:
             self._trouble(f"the TLS sessions of this day cannot be read, and are counted anew: {error}")
+        self._loaded = True
 
     async def save(self) -> None:
-        """Forget the domains that want no report, and write the counts if there are new ones. Never fails."""
-        await self._look_up()
+        """Write the counts if there are new ones and the earlier ones are loaded. Never fails."""
+        if not self._loaded:
+            return
         begin, tally, changed = self._begin, self._tally, self._changed
         self._changed = False
         if begin != self.today():
@@ -80,14 +80,15 @@ class SessionCounter:
             self._changed = tally is self._tally
             self._trouble(f"the TLS sessions for reports cannot be kept, and may be lost: {error.strerror}")
 
-    async def _look_up(self) -> None:
-        """Find out whether some of the domains that were seen first want reports."""
-        for domain in list(self._unknown)[:LOOKED_UP]:
-            self._unknown.pop(domain, None)
-            name = record_name(domain)
-            answer = await self._resolver.txt(name) if name else None
-            if isinstance(answer, LookupFailed):
-                continue
-            if not isinstance(answer, Found) or report_targets(answer.records) is None:
-                self._unwanted.add(domain)
-                self._tally.drop(domain)
+    async def look_up(self) -> None:
+        """Find out whether domains that were seen first want reports, and forget the sessions of those that do not."""
+        domains = list(self._unknown)[:LOOKED_UP]
+        for domain in domains:
+            del self._unknown[domain]
+        await gatherResults([Deferred.fromCoroutine(self._look_at(domain)) for domain in domains], consumeErrors=True)
+
+    async def _look_at(self, domain: str) -> None:
+        if await wanted_targets(self._resolver, domain) is None:
+            self._unwanted.add(domain)
+            self._tally.drop(domain)
+            self._changed = True

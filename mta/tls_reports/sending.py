@@ -6,13 +6,14 @@ from hashlib import sha256
 from typing import Protocol
 
 from mta.blocking import RunBlocking
-from mta.dns.answers import Found, LookupFailed, Resolver
+from mta.dns.answers import LookupFailed, Resolver
 from mta.https.interface import HttpsError, HttpsRequester
 from mta.smtp.address import Address
 from mta.tls_reports.day_file import DAY, DayFiles
-from mta.tls_reports.record import ReportTargets, record_name, report_targets
+from mta.tls_reports.record import ReportTargets
 from mta.tls_reports.report import MEDIA_TYPE, TlsReport
 from mta.tls_reports.tally import Tally
+from mta.tls_reports.targets import wanted_targets
 
 #: Seconds after midnight at which the first report goes, because all processes have written their counts by then, and
 #: at which the last one goes.
@@ -78,14 +79,19 @@ class ReportSender:
             for begin in await parts.run(parts.files.days):
                 if begin + DAY + FIRST <= now:
                     await self._work_on(begin, now - begin - DAY)
-        except (OSError, ValueError) as error:
-            parts.notice(f"TLS reports cannot be made: {error}")
+        except OSError as error:
+            parts.notice(f"TLS reports cannot be made now: {error}")
 
     async def _work_on(self, begin: int, over: float) -> None:
         """Send the reports of a day that has been over for so many seconds; remove its files after the last one."""
         parts, day = self._parts, self._days.get(begin)
         if day is None:
-            tally, sent = await parts.run(lambda: (parts.files.read_all(begin), parts.files.sent(begin)))
+            try:
+                tally, sent = await parts.run(lambda: (parts.files.read_all(begin), parts.files.sent(begin)))
+            except ValueError as error:
+                parts.notice(f"the TLS reports of a day are not made: {error}")
+                await parts.run(lambda: parts.files.remove(begin))
+                return
             day = self._days[begin] = _Day(begin, tally, sent)
         if over < PATIENCE:
             for domain in list(_due(day, over)):
@@ -96,7 +102,7 @@ class ReportSender:
 
     async def _report(self, day: _Day, domain: str) -> None:
         """Send the report for a domain to its targets that have not got it."""
-        targets = await self._targets(domain)
+        targets = await wanted_targets(self._parts.resolver, domain) or ReportTargets()
         if isinstance(targets, LookupFailed):
             return
         report = TlsReport(domain, self._contact, day.begin, self._relay, day.tally.domains[domain])
@@ -121,14 +127,6 @@ class ReportSender:
     async def _note(self, day: _Day, domain: str, target: str) -> None:
         day.sent.add((domain, target))
         await self._parts.run(lambda: self._parts.files.note_sent(day.begin, domain, target))
-
-    async def _targets(self, domain: str) -> ReportTargets | LookupFailed:
-        name = record_name(domain)
-        answer = await self._parts.resolver.txt(name) if name else None
-        if isinstance(answer, LookupFailed):
-            return answer
-        found = report_targets(answer.records) if isinstance(answer, Found) else None
-        return found or ReportTargets()
 
     async def _send(self, report: TlsReport, target: str, targets: ReportTargets) -> None:
         if not target.startswith("https:"):

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from harness.zone import Zone, ZoneResolver
 from mta.blocking import run_inline
+from mta.dns.answers import TxtAnswer
 from mta.tls_reports.counting import SessionCounter
 from mta.tls_reports.day_file import DAY, DayFiles
 from mta.tls_reports.tally import CountedPolicy, FailedSession, PolicyType
@@ -47,31 +49,40 @@ class CountingTests(TestCase):
         for domain in ("a.test", "b.test", "c.test", "broken.test", "a.test"):
             counter.count(domain, NONE, None)
         counter.count("a.test", NONE, FAILED)
+        await counter.look_up()
         await counter.save()
         self.assertEqual(self.kept(), {"a.test": (2, 1), "broken.test": (1, 0)})
         counter.count("b.test", NONE, None)
+        await counter.look_up()
         await counter.save()
+        self.assertEqual(set(self.kept()), {"a.test", "broken.test"})
         self.assertEqual([name for name, _ in self.resolver.asked].count("_smtp._tls.b.test"), 1)
         self.assertEqual(self.told, [])
 
     async def test_a_later_process_goes_on(self) -> None:
         first = self.counter()
+        await first.load()
         first.count("a.test", NONE, None)
         await first.save()
         second = self.counter()
         second.count("a.test", NONE, None)
+        await second.save()
+        self.assertEqual(self.kept(), {"a.test": (1, 0)}, "it has not read the counts of the first one yet")
         await second.load()
         await second.save()
         self.assertEqual(self.kept(), {"a.test": (2, 0)})
 
     async def test_a_new_day_begins_with_a_file_of_its_own(self) -> None:
         counter = self.counter()
+        await counter.load()
         counter.count("a.test", NONE, None)
         counter.count("b.test", NONE, None)
+        await counter.look_up()
         self.now += DAY
         await counter.save()
         counter.count("a.test", NONE, FAILED)
         counter.count("b.test", NONE, FAILED)
+        await counter.look_up()
         await counter.save()
         self.assertEqual((self.kept(), self.kept(TODAY + DAY)), ({"a.test": (1, 0)}, {"a.test": (0, 1)}))
 
@@ -92,6 +103,7 @@ class CountingTests(TestCase):
 
     async def test_a_disk_that_fails_is_told_and_the_counts_are_written_later(self) -> None:
         counter = self.counter()
+        await counter.load()
         counter.count("a.test", NONE, None)
         self.home.rename(away := self.home.with_suffix(".away"))
         await counter.save()
@@ -99,3 +111,22 @@ class CountingTests(TestCase):
         away.rename(self.home)
         await counter.save()
         self.assertEqual(self.kept(), {"a.test": (1, 0)})
+
+    async def test_a_look_up_holds_up_no_writing(self) -> None:
+        self.resolver = SilentTexts(Zone(ZONE))
+        counter = self.counter()
+        await counter.load()
+        counter.count("a.test", NONE, None)
+        looking = Deferred.fromCoroutine(counter.look_up())
+        counter.count("b.test", NONE, None)
+        await counter.save()
+        self.assertEqual(set(self.kept()), {"a.test", "b.test"})
+        self.assertNoResult(looking)
+
+
+class SilentTexts(ZoneResolver):
+    """A resolver whose look-ups of texts never end."""
+
+    async def txt(self, name: str) -> TxtAnswer:  # noqa: ARG002
+        never: Deferred[TxtAnswer] = Deferred()
+        return await never

@@ -158,7 +158,11 @@ class SendingTests(TestCase):
         await self.at(LAST + 60)
         self.assertEqual(self.sent, [("broken.test", "ann@a.test")])
 
-    async def test_a_damaged_file_is_told(self) -> None:
-        (self.home / "tls-reports-2026-11-30.json").write_text("{")
+    async def test_a_damaged_file_is_told_once_and_holds_up_no_other_day(self) -> None:
+        (self.home / "tls-reports-2026-11-29.json").write_text("{")
+        self.counted("a.test")
         await self.at(LAST)
-        self.assertIn("TLS reports cannot be made", self.told[0])
+        await self.at(LAST)
+        (line,) = self.told
+        self.assertIn("the TLS reports of a day are not made", line)
+        self.assertEqual(self.sent, [("a.test", "ann@a.test, bob@a.test")])

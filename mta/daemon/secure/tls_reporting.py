@@ -1,6 +1,6 @@
 """Builds the reports on TLS of a relay. It is imported if TLSRPT_FROM is set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from hashlib import sha256
 from typing import Any
 
@@ -52,7 +52,6 @@ class TlsReporting(MultiService):
         assert contact is not None, "the reports have a sender"
         files, notice = _files(context), context.event_log.notice
         self._counter = SessionCounter(files, resolver, context.in_thread, context.wall_clock, notice)
-        self._sender: ReportSender | None = None
         if context.home == context.settings.queue_dir:
             hosts = strangers_hosts(context, resolver)
             parts = SenderParts(
@@ -66,8 +65,10 @@ class TlsReporting(MultiService):
                 lambda report, to: context.event_log.tls_report(report.domain, to, report.good, report.failed),
                 notice,
             )
-            self._sender = ReportSender(parts, contact, _relay(context))
-        self.addService(PeriodicService(self._look, FIRST_LOOK, context.reactor))
+            sender = ReportSender(parts, contact, _relay(context))
+            self.addService(_repeated(sender.work, context))
+        # Apart from the sender, which may wait for many targets.
+        self.addService(_repeated(self._save, context))
 
     def startService(self) -> None:
         """Begin to read the counts of an earlier process."""
@@ -93,14 +94,9 @@ class TlsReporting(MultiService):
         policy = counted_policy(proof, None if kept is None else kept.policy)
         self._counter.count(session.domain, policy, _failed(session))
 
-    def _look(self) -> "Deferred[float | None]":
-        return Deferred.fromCoroutine(self._work())
-
-    async def _work(self) -> float:
+    async def _save(self) -> None:
         await self._counter.save()
-        if self._sender is not None:
-            await self._sender.work()
-        return LOOK_INTERVAL
+        await self._counter.look_up()
 
 
 class QueuedReports:
@@ -142,6 +138,16 @@ class QueuedReports:
             for route in routing.routes:
                 if self._hosts.refuses(route.address):
                     raise ReportNotSent(f"no report goes to the address of its host {route.host}, {route.address}")
+
+
+def _repeated(work: Callable[[], Coroutine[Any, Any, None]], context: RelayContext) -> PeriodicService:
+    """Return the service that does some work soon after the start, and then every LOOK_INTERVAL."""
+
+    async def look() -> float:
+        await work()
+        return LOOK_INTERVAL
+
+    return PeriodicService(lambda: Deferred.fromCoroutine(look()), FIRST_LOOK, context.reactor)
 
 
 def _failed(session: TlsSession) -> FailedSession | None:
