@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mta.blocking import run_inline
 from mta.config.settings import Settings
-from mta.daemon.parts.deciding import local_mail, relay_policy, router_rules, sender_rewriting
+from mta.daemon.parts.deciding import local_mail, own_sockets, relay_policy, router_rules, sender_rewriting
 from mta.delivery.local.aliases import AliasesFile
 from mta.delivery.local.forward import Forwarding
 from mta.delivery.route_rules import RouteRules
@@ -19,7 +19,6 @@ from mta.inbound.sender_rule import SenderRule
 from mta.routing.choice import Discard, Fail, MxOf, RouteChoice, ViaSmarthost
 from mta.routing.direct import DirectRouting, MxRouting
 from mta.routing.hostpatterns import host_address
-from mta.routing.private_addresses import OwnSockets
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.rules.book import CurrentRules, RuleBook
@@ -142,7 +141,7 @@ def deciding_parts(settings: Settings, sources: Sources, notice: Callable[[str],
     def may_be_trusted(address: str) -> bool:
         return trust(address).verdict is not False
 
-    rules = router_rules(settings, _own_sockets(settings))
+    rules = router_rules(settings, own_sockets(settings))
     local = local_mail(settings, run_inline, time.time, _forwarding(settings, notice))
     policy = relay_policy(settings, rules, local, may_be_trusted)
     made: list[SecuredRouting] = []
@@ -182,11 +181,6 @@ def _demands_of(demands: DemandSource, routing: "SecuredRouting") -> Callable[[s
         return DemandFacts(secured, demands.about(domain))
 
     return find
-
-
-def _own_sockets(settings: Settings) -> OwnSockets:
-    addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
-    return OwnSockets((address, port) for address in addresses for port in settings.ports)
 
 
 def _forwarding(settings: Settings, notice: Callable[[str], None]) -> Forwarding | None:

@@ -4,7 +4,7 @@ It follows no redirect, keeps no cookie, and by default no connection.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,8 @@ class HttpsOptions:
     search: bool = False
     #: Tells whether no connection may be made to an address, for hosts that a stranger chose; None allows each.
     refuses: Callable[[str], bool] | None = None
+    #: Called before the addresses of each connection are looked up, for knowledge that `refuses` needs.
+    prepare: Callable[[], Awaitable[None]] | None = None
     #: Whether http URLs, without TLS, are allowed too.
     plain: bool = False
     #: Whether a connection stays open for the next request to the same host. If the host has closed it meanwhile, the
@@ -163,6 +165,8 @@ class _HostEndpoint:
 
     async def _addresses(self) -> list[str]:
         options = self._options
+        if options.prepare is not None:
+            await options.prepare()
         known = await self._known_addresses(self._url.host)
         refuses = options.refuses or _refuses_none
         allowed = [address for address in interleave(known, options.rng) if not refuses(address)]

@@ -17,7 +17,7 @@ class StrangersHosts:
         self._listening = listening
 
     async def refresh(self) -> None:
-        """Bring the knowledge of the network's NAT64 up to date. This precedes each request."""
+        """Bring the knowledge of the network's NAT64 up to date. This precedes each judgement."""
         if self._nat64 is not None:
             await self._nat64.refresh()
 

@@ -1,7 +1,7 @@
 """Fetches the policy of a domain from its policy host by HTTPS (RFC 8461 section 3.3)."""
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from mta.https.interface import (
     DEFAULT_PORT,
@@ -40,31 +40,21 @@ class PolicyFetchError(Exception):
 class PolicyFetcher:
     """Fetches policies. The certificate of a policy host must prove its name; redirects are not followed."""
 
-    def __init__(
-        self,
-        https: HttpsRequester,
-        prepare: Callable[[], Awaitable[None]],
-        seconds: Callable[[], float],
-        port: int = DEFAULT_PORT,
-    ) -> None:
-        """`https` must refuse private addresses and those of the relay; `prepare` is called before each request.
+    def __init__(self, https: Callable[[], HttpsRequester], port: int = DEFAULT_PORT) -> None:
+        """`https` returns a requester, which must refuse private addresses and those of the relay.
 
-        `seconds` is a monotonic clock. `port` is 443 for each policy host on the Internet.
+        `port` is 443 for each policy host on the Internet.
         """
         self._https = https
-        self._prepare = prepare
-        self._seconds = seconds
         self._place = "" if port == DEFAULT_PORT else f":{port}"
 
     async def fetch(self, domain: str, patience: float) -> StsPolicy:
         """Return the policy that a domain publishes now, within `patience` seconds. Raises PolicyFetchError."""
-        begun = self._seconds()
         host = f"{_LABEL}{domain}{self._place}"
-        await self._prepare()
         # Rounded, because it is shown.
-        left = max(0.0, round(begun + patience - self._seconds(), 1))
+        timeout = round(patience, 1)
         try:
-            answer = await self._https.request("GET", f"https://{host}{_PATH}", {}, limit=MAX_POLICY, timeout=left)
+            answer = await self._https().request("GET", f"https://{host}{_PATH}", {}, limit=MAX_POLICY, timeout=timeout)
             return read_policy(_body(host, answer))
         except HttpsError as error:
             fault = FetchFault.NOT_PROVEN if isinstance(error, HostNotProven) else FetchFault.FETCH

@@ -41,9 +41,8 @@ class SenderParts:
 
     files: DayFiles
     resolver: Resolver
-    https: HttpsRequester
-    #: Called before each request (`StrangersHosts.refresh`).
-    refresh: Callable[[], Awaitable[None]]
+    #: Returns a requester, which must refuse private addresses.
+    https: Callable[[], HttpsRequester]
     mailer: ReportMailer
     run: RunBlocking
     wall_clock: Callable[[], float]
@@ -132,9 +131,8 @@ class ReportSender:
         if not target.startswith("https:"):
             await self._parts.mailer.send(report, targets.mail)
             return
-        await self._parts.refresh()
         try:
-            answer = await self._parts.https.request(
+            answer = await self._parts.https().request(
                 "POST", target, {"Content-Type": MEDIA_TYPE}, report.octets(), limit=_MAX_ANSWER
             )
         except HttpsError as error:

@@ -4,11 +4,12 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 
 from harness.zone import Zone, ZoneResolver
 from mta.dns.answers import Found
 from mta.https.client import HttpsClient, HttpsOptions
-from mta.https.interface import HttpsError
+from mta.https.interface import HostUnknown, HttpsError
 from mta.https.strangers_hosts import StrangersHosts
 from mta.routing.nat64 import Nat64
 from mta.routing.private_addresses import OwnSockets
@@ -25,16 +26,14 @@ def hosts(*listening: tuple[str, int]) -> StrangersHosts:
 
 
 def translating(*listening: tuple[str, int]) -> StrangersHosts:
-    found = StrangersHosts(Nat64(ZoneResolver(ZONE), Clock().seconds), OwnSockets(listening))
-    looking = Deferred.fromCoroutine(found.refresh())
-    assert looking.called
-    return found
+    return StrangersHosts(Nat64(ZoneResolver(ZONE), Clock().seconds), OwnSockets(listening))
 
 
 def connections_for(address: str, judge: StrangersHosts) -> list[tuple[str, int]]:
     """Return the connections that a request to a host with this address opens."""
     reactor = MemoryReactorClock()
-    client = HttpsClient(reactor, FixedResolver(Found((address,), 60.0, "a.test")), HttpsOptions(refuses=judge.refuses))
+    options = HttpsOptions(refuses=judge.refuses, prepare=judge.refresh)
+    client = HttpsClient(reactor, FixedResolver(Found((address,), 60.0, "a.test")), options)
     asking = Deferred.fromCoroutine(client.request("GET", "https://a.test/", {}, limit=100))
     asking.addErrback(lambda failure: failure.trap(HttpsError, CancelledError))
     opened = [(host, port) for host, port, *_ in reactor.tcpClients]
@@ -68,3 +67,17 @@ def test_a_public_address_is_connected_to_through_the_translation_of_the_network
 def test_the_relay_itself_is_not_connected_to(form: str) -> None:
     assert connections_for(form, translating(("8.8.8.8", 443))) == []
     assert connections_for(form, translating(("8.8.8.8", 25))) == [(form, 443)]
+
+
+def test_a_silent_answer_about_the_translation_counts_in_the_time_of_a_request() -> None:
+    reactor = MemoryReactorClock()
+    silent: Deferred[None] = Deferred()
+    options = HttpsOptions(refuses=hosts().refuses, prepare=lambda: silent)
+    client = HttpsClient(reactor, FixedResolver(Found(("8.8.8.8",), 60.0, "a.test")), options)
+    failures: list[Failure] = []
+    Deferred.fromCoroutine(client.request("GET", "https://a.test/", {}, limit=100, timeout=3.0)).addErrback(
+        failures.append
+    )
+    reactor.advance(3.1)
+    assert [(type(each.value), str(each.value)) for each in failures] == [(HostUnknown, "a.test: no answer within 3 s")]
+    assert reactor.tcpClients == []

@@ -28,12 +28,8 @@ def answer(body: bytes = POLICY, media_type: str = "text/plain; charset=utf-8", 
 
 class FetchingTests(HttpsServers):
     def fetcher(self, port: int, **options: Any) -> PolicyFetcher:
-        clock: Any = reactor
         https = HttpsClient(reactor, self.resolver, HttpsOptions(trust=lambda: TRUST, **options))
-        return PolicyFetcher(https, self.prepared, clock.seconds, port)
-
-    async def prepared(self) -> None:
-        self.preparations = getattr(self, "preparations", 0) + 1
+        return PolicyFetcher(lambda: https, port)
 
     async def fetch(self, octets: bytes, leaf: Leaf | None = GOOD, patience: float = 30.0) -> StsPolicy:
         try:
@@ -55,7 +51,6 @@ class FetchingTests(HttpsServers):
         assert request == b"GET /.well-known/mta-sts.txt HTTP/1.1"
         assert any(field.lower().startswith(b"host: mta-sts.example.test") for field in fields)
         assert self.resolver.asked == [(HOST, True, False)]
-        assert self.preparations == 1
 
     async def test_the_media_type_is_plain_text_with_any_parameters(self) -> None:
         for good in ("text/plain", "TEXT/Plain ;charset=us-ascii"):

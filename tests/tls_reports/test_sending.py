@@ -33,10 +33,6 @@ class ReportSink:
         self.undeliverable: list[ReportNotSent] = []
         self.posted: list[str] = []
         self.mailed: list[tuple[str, tuple[Address, ...]]] = []
-        self.refreshed = 0
-
-    async def refresh(self) -> None:
-        self.refreshed += 1
 
     async def request(self, method, url, headers, body=b"", *, limit, timeout=30.0) -> HttpAnswer:  # noqa: ASYNC109
         assert (method, url) == ("POST", URL)
@@ -70,8 +66,7 @@ class SendingTests(TestCase):
         parts = SenderParts(
             self.files,
             ZoneResolver(self.zone),
-            self.sink,
-            self.sink.refresh,
+            lambda: self.sink,
             self.sink,
             run_inline,
             lambda: self.now,
@@ -102,7 +97,6 @@ class SendingTests(TestCase):
         )
         self.assertEqual(self.sink.posted, ["2026-11-30.b.test.0a1b2c3d@relay.test"])
         self.assertEqual([len(to) for _, to in sorted(self.sink.mailed)], [2, 1])
-        self.assertEqual(self.sink.refreshed, 1)
         self.assertEqual(list(self.home.iterdir()), [])
         await self.at(LAST + 60)
         self.assertEqual(len(self.sent), 3)

@@ -9,20 +9,18 @@ from cryptography import x509
 from mta.cli.doctor.relay_facts import untrusted
 from mta.config.readers.secure_delivery import StsUse
 from mta.config.settings import Settings
+from mta.daemon.parts.deciding import own_sockets
+from mta.daemon.secure.strangers import strangers_client, strangers_hosts
 from mta.dns.dnssec.authenticity import Authenticity
 from mta.dns.dnssec.choosing import DnssecUnavailable, choose
 from mta.dns.resolver import DnsResolver
 from mta.doctor.drivers.published import PublishedLookups, with_certificate
 from mta.doctor.published_records import Followed, OwnCertificate, PublishedHost, PublishedRecords
-from mta.https.client import HttpsClient, HttpsOptions
-from mta.https.strangers_hosts import StrangersHosts
 from mta.routing.demands.dane import Dane, TlsaFinding, TlsaState
 from mta.routing.demands.deciding import DemandTerms
 from mta.routing.demands.proof import Proof, ProofSource
 from mta.routing.demands.secured import SecuredRouting
 from mta.routing.direct import DirectRouting
-from mta.routing.nat64 import Nat64
-from mta.routing.private_addresses import OwnSockets
 from mta.sts.fetching import PolicyFetcher
 from mta.sts.policy import StsMode, StsPolicy
 from mta.tls.certificate_text import names_problem
@@ -52,16 +50,14 @@ class FoundPolicies:
 class ProofParts:
     """The look-ups of published records, and the routing with the demands that follow from them. Call `stop`."""
 
-    def __init__(self, settings: Settings, reactor: Any, resolver: DnsResolver, listening: OwnSockets) -> None:
+    def __init__(self, settings: Settings, reactor: Any, resolver: DnsResolver) -> None:
         self._settings = settings
         self._reactor = reactor
         self._resolver = resolver
         self._authenticity, self._no_dane = _authenticity(settings, reactor, resolver)
         self._dane = None if self._authenticity is None else Dane(self._authenticity)
-        nat64 = Nat64(resolver, reactor.seconds) if settings.ipv6 else None
-        hosts = StrangersHosts(nat64, listening)
-        https = HttpsClient(reactor, resolver, HttpsOptions(ipv6=settings.ipv6, refuses=hosts.refuses))
-        fetcher = PolicyFetcher(https, hosts.refresh, reactor.seconds)
+        hosts = strangers_hosts(settings, reactor, resolver, own_sockets(settings))
+        fetcher = PolicyFetcher(strangers_client(settings, reactor, resolver, hosts))
         self._lookups = PublishedLookups(resolver, fetcher, self._dane, settings.port_out)
         if self._authenticity is not None:
             self._authenticity.start()

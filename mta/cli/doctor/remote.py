@@ -9,14 +9,13 @@ from twisted.internet.defer import Deferred
 from mta.cli.doctor.proofs import ProofParts
 from mta.config.setting import MASK
 from mta.config.settings import Settings
-from mta.daemon.parts.deciding import follow_transport_rules, router_rules
+from mta.daemon.parts.deciding import follow_transport_rules, own_sockets, router_rules
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.dns.resolver import DnsResolver, make_resolver
 from mta.doctor.drivers.connections import TIMEOUTS, ConnectionTrials, NoMail
 from mta.doctor.published_records import Followed, PublishedRecords
 from mta.doctor.remote_hosts import HostTrial
 from mta.routing.direct import DirectRouting, MxRouting
-from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import CertificateCredentials, Credentials, Smarthost, TokenCredentials
 from mta.routing.router import MailRouter
 from mta.rules.book import CurrentRules
@@ -67,11 +66,9 @@ def remote_trials(
     """
 
     async def work(reactor: Any) -> RemoteTrials:
-        addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
-        listening = OwnSockets((address, port) for address in addresses for port in settings.ports)
         resolver = make_resolver(reactor, settings.dns_servers or None, notice=notice)
-        parts = ProofParts(settings, reactor, resolver, listening)
-        trials = _Trials(settings, reactor, listening, resolver, notice)
+        parts = ProofParts(settings, reactor, resolver)
+        trials = _Trials(settings, reactor, resolver, notice)
         try:
             smarthosts = Deferred.fromCoroutine(trials.of_smarthosts())
             by_mx = [] if only_by_smarthost(settings) else destinations
@@ -91,13 +88,11 @@ class _Trials:
         self,
         settings: Settings,
         reactor: Any,
-        listening: OwnSockets,
         resolver: DnsResolver,
         notice: Callable[[str], object],
     ) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._listening = listening
         self._resolver = resolver
         self._notice = notice
 
@@ -114,7 +109,7 @@ class _Trials:
 
     def _trials(self, secure: Callable[[DirectRouting], MxRouting] | None) -> ConnectionTrials:
         settings, reactor = self._settings, self._reactor
-        rules = router_rules(settings, self._listening)
+        rules = router_rules(settings, own_sockets(settings))
         router = MailRouter(rules, self._resolver, reactor.seconds, secure=secure)
         follow_transport_rules(router, CurrentRules(settings.rules))
         trust = TrustStore(settings.smarthost_ca_file, self._notice, _client_certificate(settings))

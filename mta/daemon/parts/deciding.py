@@ -19,6 +19,12 @@ from mta.routing.rules import RouterRules
 from mta.rules.book import CurrentRules
 
 
+def own_sockets(settings: Settings) -> OwnSockets:
+    """Return the sockets of the relay as the settings say them, for programs beside the one that listens."""
+    addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
+    return OwnSockets((address, port) for address in addresses for port in settings.ports)
+
+
 def router_rules(settings: Settings, listening: OwnSockets) -> RouterRules:
     """Return the rules of routing that the settings ask for; `listening` are the sockets of the relay itself."""
     return RouterRules(

@@ -8,20 +8,18 @@ from typing import Any
 from mta.blocking import RunBlocking
 from mta.config.readers.secure_delivery import StsUse
 from mta.config.settings import Settings
+from mta.daemon.parts.deciding import own_sockets
 from mta.daemon.secure.secured_mx import demand_terms
+from mta.daemon.secure.strangers import strangers_client, strangers_hosts
 from mta.dns.answers import Found
 from mta.dns.dnssec.authenticity import Authenticity
 from mta.dns.dnssec.choosing import DnssecUnavailable, choose
 from mta.dns.resolver import DnsResolver
 from mta.explain.demands.facts import PolicyFacts
-from mta.https.client import HttpsClient, HttpsOptions
-from mta.https.strangers_hosts import StrangersHosts
 from mta.queue.disk.queue_dir import homes
 from mta.routing.demands.dane import Dane
 from mta.routing.demands.secured import SecuredRouting
 from mta.routing.direct import DirectRouting
-from mta.routing.nat64 import Nat64
-from mta.routing.private_addresses import OwnSockets
 from mta.sts.fetching import PolicyFetcher, PolicyFetchError
 from mta.sts.kept import KeptPolicy
 from mta.sts.policy import StsMode, StsPolicy
@@ -70,12 +68,8 @@ class _ShownPolicies:
     """A PolicySource that reads the files of the relay, and fetches the policy of a domain that is in none."""
 
     def __init__(self, settings: Settings, reactor: Any, resolver: DnsResolver, run: RunBlocking) -> None:
-        nat64 = Nat64(resolver, reactor.seconds) if settings.ipv6 else None
-        addresses = filter(None, (settings.bind_ip, settings.bind_ip6))
-        own = OwnSockets((address, port) for address in addresses for port in settings.ports)
-        hosts = StrangersHosts(nat64, own)
-        https = HttpsClient(reactor, resolver, HttpsOptions(ipv6=settings.ipv6, refuses=hosts.refuses))
-        self._fetcher = PolicyFetcher(https, hosts.refresh, reactor.seconds)
+        hosts = strangers_hosts(settings, reactor, resolver, own_sockets(settings))
+        self._fetcher = PolicyFetcher(strangers_client(settings, reactor, resolver, hosts))
         self._directory = settings.queue_dir
         self._resolver = resolver
         self._run = run

@@ -1,4 +1,4 @@
-"""Builds the source of MTA-STS policies. It is imported if needed, because the HTTP client of Twisted is large."""
+"""Builds the source of MTA-STS policies, as a service."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from mta.daemon.parts.context import RelayContext
 from mta.daemon.periodic import PeriodicService
 from mta.daemon.secure.strangers import strangers_client, strangers_hosts
 from mta.dns.resolver import DnsResolver
+from mta.routing.private_addresses import OwnSockets
 from mta.sts.fetches import FetchParts
 from mta.sts.fetching import PolicyFetcher
 from mta.sts.policy_file import PolicyFile
@@ -34,8 +35,8 @@ class StsPolicies(MultiService):
 
 
 def _policy_source(context: RelayContext, resolver: DnsResolver) -> StsPolicySource:
-    reactor, hosts = context.reactor, strangers_hosts(context, resolver)
-    https = strangers_client(context, resolver, hosts)
-    fetcher = PolicyFetcher(https, hosts.refresh, reactor.seconds)
+    settings, reactor = context.settings, context.reactor
+    hosts = strangers_hosts(settings, reactor, resolver, OwnSockets(each.address for each in context.sockets))
+    fetcher = PolicyFetcher(strangers_client(settings, reactor, resolver, hosts))
     fetching = FetchParts(fetcher, reactor, context.wall_clock, context.event_log)
     return StsPolicySource(PolicySourceParts(resolver, fetching, PolicyFile(context.home), context.in_thread))

@@ -17,6 +17,7 @@ from mta.message.body import MemoryBody
 from mta.queue.disk.queue_dir import worker_home, worker_numbers
 from mta.queue.interface import NewMail, Queue, QueueError
 from mta.routing.direct import MxRouting
+from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Plan
 from mta.smtp.address import Address
 from mta.sts.policy_source import StsPolicySource
@@ -53,12 +54,12 @@ class TlsReporting(MultiService):
         files, notice = _files(context), context.event_log.notice
         self._counter = SessionCounter(files, resolver, context.in_thread, context.wall_clock, notice)
         if context.home == context.settings.queue_dir:
-            hosts = strangers_hosts(context, resolver)
+            settings, reactor = context.settings, context.reactor
+            hosts = strangers_hosts(settings, reactor, resolver, OwnSockets(each.address for each in context.sockets))
             parts = SenderParts(
                 files,
                 resolver,
-                strangers_client(context, resolver, hosts),
-                hosts.refresh,
+                strangers_client(settings, reactor, resolver, hosts),
                 QueuedReports(context, queue, routing, hosts, added),
                 context.in_thread,
                 context.wall_clock,
