@@ -335,7 +335,8 @@ class EventLog(Emitter):
 
     def policy_failed(self, domain: str, reason: str) -> None:
         """A domain says that it has a policy, and there is none to be had."""
-        self._emit_limited("policy-failed", "policy-failed", {"domain": domain, "reason": reason}, {"reason": reason})
+        # One kind, because each domain has a reason of its own and anybody can name many of them.
+        self._emit_limited("policy-failed", "", {"domain": domain, "reason": reason}, {})
 
     def tls_report(self, domain: str, to: str, good: int, failed: int) -> None:
         """A report on the TLS of yesterday's sessions with a domain was sent, or given to the queue as mail."""

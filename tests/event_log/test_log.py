@@ -168,6 +168,16 @@ def test_failed_logins_of_a_client_fill_no_log() -> None:
     assert lines[50].partition(" ")[2] == "login-failed client=192.0.2.1 more=10\n"
 
 
+def test_policies_of_many_domains_fill_no_log() -> None:
+    lines, event_log = lines_of()
+    for number in range(60):
+        event_log.policy_failed(f"{number}.test", f"mta-sts.{number}.test: no route; mail goes as without a policy")
+    assert len(lines) == 50
+    event_log.stopped()
+    # The line for the others names no reason, because each has its own.
+    assert lines[50].partition(" ")[2] == "policy-failed more=10\n"
+
+
 def test_a_possible_duplicate_is_logged_before_the_message_can_be_sent_again() -> None:
     told: list[str] = []
     event_log = EventLog(told.append, lambda: NOON, flush=lambda: told.append("out"))
