@@ -1,5 +1,7 @@
 """The data of the page's templates."""
 
+from dataclasses import replace
+
 import pytest
 
 from mta.admin.state import LoggedEvent, OrderResult, TrafficMinute
@@ -7,9 +9,10 @@ from mta.admin.views import text
 from mta.admin.views.events import event_object
 from mta.admin.views.failures import MAX_REASONS, failure_reasons
 from mta.admin.views.orders import outcome
-from mta.admin.views.search import conditions_in, url_of
+from mta.admin.views.search import conditions_in, row, url_of
 from mta.admin.views.traffic_plot import HEIGHT, SPAN, STEP, STEPS, WIDTH, round_up, traffic_plot
 from mta.admin.views.waiting import age_shares
+from mta.queue.ids import first_number, to_id
 from mta.queue.interface import Action, Entry, QueueId, RecipientState, Status
 
 NOW = 1_700_000_000.0
@@ -112,6 +115,11 @@ def test_the_url_of_a_search_has_its_conditions_alone() -> None:
     words = conditions_in({"to": [" a+b@c.test "], "status": ["held", ""], "before": ["x"], "token": ["secret"]})
     assert url_of(words) == "/messages?to=a%2Bb%40c.test&status=held"
     assert url_of({}) == "/messages"
+
+
+def test_a_message_that_waits_for_its_release_is_listed_with_its_arrival() -> None:
+    waiting = replace(entry(recipient(Status.WAITING)), id=to_id(first_number(NOW)), created=NOW + 3600)
+    assert row(waiting).created == NOW
 
 
 def test_a_bar_has_the_shares_of_each_age() -> None:

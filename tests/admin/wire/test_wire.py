@@ -1,6 +1,7 @@
 """Values as JSON objects and as parameters, and back: nothing is lost but fractions of seconds."""
 
 import json
+import math
 from dataclasses import fields, replace
 from datetime import UTC
 from typing import Any
@@ -35,7 +36,9 @@ from mta.queue.entries import (
     Status,
     Summary,
 )
-from mta.queue.ids import to_id
+from mta.queue.ids import created as made_at
+from mta.queue.ids import first_number, to_id
+from mta.queue.interface import QueueId
 from mta.queue.search.conditions import Conditions, State
 
 NOW = 1_795_348_800.0
@@ -63,17 +66,24 @@ _recipient = st.builds(
 )
 
 
+def _releases(id: QueueId) -> st.SearchStrategy[float]:
+    """Return times for which a client may have this message wait."""
+    made = math.ceil(made_at(id))
+    return st.integers(made + 60, made + 30 * 86_400).map(float)
+
+
 @st.composite
 def entries(draw: st.DrawFn) -> Entry:
     held, claimed = draw(st.booleans()), draw(st.booleans())
     recipients = draw(st.lists(_recipient, min_size=1, max_size=3))
     if held or claimed:
         recipients = [replace(each, due=None) for each in recipients]
+    id = draw(_id)
     return Entry(
-        draw(_id),
+        id,
         draw(_text),
         draw(_count),
-        draw(_time),
+        draw(_time | _releases(id)),
         draw(_text),
         held,
         claimed,
@@ -95,6 +105,14 @@ def sent(value: Any) -> Any:
 def test_a_message_comes_back_as_it_was(entry: Entry) -> None:
     assert messages.read_entry(sent(messages.entry_object(entry))) == entry
     assert messages.read_entry(sent(messages.entry_object(entry, "the rate"))) == entry
+
+
+def test_a_message_that_waits_for_its_release_has_that_time_beside_its_arrival() -> None:
+    entry = Entry(to_id(first_number(NOW)), "", 99, NOW + 3600, "192.0.2.1", False, False, ())
+    item = messages.entry_object(entry)
+    assert (item["created"], item["release"]) == ("2026-11-22T12:00:00Z", "2026-11-22T13:00:00Z")
+    at_once = messages.entry_object(replace(entry, created=NOW + 1))
+    assert (at_once["created"], at_once["release"]) == ("2026-11-22T12:00:01Z", None)
 
 
 _ledger = st.builds(Ledger, _count, _count, _count, _count, _count)
