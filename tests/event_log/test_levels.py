@@ -59,7 +59,7 @@ CALLS: tuple[Callable[[EventLog], object], ...] = (
     lambda log: log.destination_unthrottled("example.net"),
     lambda log: log.policy("example.net", "sts", "enforce", ["mx.example.net", "*.example.org"], NOON + 604_800),
     lambda log: log.policy_failed(
-        "example.com", "mta-sts.example.com: the answer has status 404; mail goes as without"
+        "example.com", "mta-sts.example.com: the answer has status 404; mail goes as without a policy"
     ),
     lambda log: log.tls_report("example.net", "tls-reports@example.net", 120, 1),
     lambda log: log.amended(Action.RETRY, [ID], "root"),
