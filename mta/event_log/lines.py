@@ -13,8 +13,8 @@ from mta.remembered import Remembered
 
 Render = Callable[[float, str, Mapping[str, Field]], str]
 
-#: The fields that the log always gives to these events, which come first; `reply` is the last one of a delivery. The id
-#: needs no quotes.
+#: The number of fields that the log always gives to these events. They come first, but `reply` is the last one of a
+#: delivery. The id needs no quotes.
 ACCEPTED_FIELDS, DELIVERED_FIELDS = 6, 8
 # Values that follow `key=` unquoted; all others are quoted as JSON, which escapes line breaks and controls.
 _BARE = re.compile(r"[!#-\[\]-~]+")
