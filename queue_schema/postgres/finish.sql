@@ -16,7 +16,8 @@ WITH gone AS (
                          node, token, finished, failed, recipients)
     SELECT g.id, g.created, g.size, g.sender_local, g.sender_domain, g.client, g.helo, g.protocol, g.body_type,
            g.smtputf8, g.ret, g.envid, g.login, g.message_id, g.subject, g.author, g.tls, g.report_of,
-           g.tls_demand, g.delay_reported, %(node)s::bigint, g.token, %(now)s::double precision, told.failed, told.recipients
+           g.tls_demand, g.delay_reported, %(node)s::bigint, g.token, %(now)s::double precision, told.failed,
+           told.recipients
     FROM gone AS g CROSS JOIN LATERAL (
         SELECT coalesce(bool_or(r.status = 'failed'), false) AS failed,
                coalesce(json_strip_nulls(json_agg((

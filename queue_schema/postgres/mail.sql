@@ -5,9 +5,10 @@
 -- empty may begin its join with that table and read it whole.
 
 -- Claims the messages that are longest due, or some of those in `%(among)s`, at which a filter has looked. Messages that
--- another relay has locked are passed over: it claims or changes them. The claim ends with the message by
--- which the octets of its bodies exceed `%(octets)s`. The rows of `message` as the statement found them have the due
--- times by which the claims are ordered. If the lease of another relay ran out that lives, its marks become doubt.
+-- another relay has locked are passed over: it claims or changes them. The claim ends with the message by which the octets
+-- of its bodies exceed `%(octets)s`. The rows of `message` as the statement found them have the due times by which the
+-- claims are ordered. If another relay lives but had a message for longer than its lease, the marks that it made of the
+-- message become doubt.
 
 -- name: claim
 WITH longest_due AS MATERIALIZED (

@@ -14,10 +14,13 @@ RETURNING session;
 -- other, because PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up
 -- each id by its hash. No array is joined with a table either: while the table is small, a plan that is made reads it
 -- whole, and is still in use when it is large. Arrays that are read side by side in a select list are read without a copy
--- of each. The statement must change the row of the lane even if there is nothing else to do: the answer to a second offer then comes after a
--- commit that is as durable as any. The third column of the result is messages that an earlier offer ended, and the last
--- one messages that it added and that are still this node's. A mark locks the row of its message, so that an order to
--- remove it, which may run at the same time, comes before or after the mark.
+-- of each. Of an id that an array has twice only the first place counts: the marks have the newest token of each message,
+-- and an end behind that of a lost claim is left to a settlement by rows.
+--
+-- The statement must change the row of the lane even if there is nothing else to do: the answer to a second offer then
+-- comes after a commit that is as durable as any. The third column of the result is messages that an earlier offer ended,
+-- and the last one messages that it added and that are still this node's. A mark locks the row of its message, so that an
+-- order to remove it, which may run at the same time, comes before or after the mark.
 
 -- name: batch
 WITH me AS (

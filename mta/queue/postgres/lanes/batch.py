@@ -61,8 +61,8 @@ class BatchResult:
     added: frozenset[int]
     #: Messages that are finished by this claim, now or by an earlier offer.
     ended: frozenset[int]
-    #: Messages whose mark is recorded; the claim of any other one was lost.
-    marked: frozenset[int]
+    #: The claims, as row numbers and tokens, whose marks are recorded; any other claim was lost.
+    marked: frozenset[tuple[int, int]]
     #: Messages that an earlier offer added and that are still claimed by this node.
     kept: frozenset[int]
     #: Whether there was an earlier offer.
@@ -80,8 +80,8 @@ class MailBatch:
     addresses: list[tuple[Any, ...]] = field(default_factory=list)
     bodies: list[tuple[int, bytes]] = field(default_factory=list)
     ends: list[tuple[Any, ...]] = field(default_factory=list)
-    #: Pairs of a row number and the token of its claim.
-    marks: list[tuple[int, int]] = field(default_factory=list)
+    #: The tokens of the claims to mark, by row number. Of several claims of a message only the newest can hold.
+    marks: dict[int, int] = field(default_factory=dict)
     #: The text of all marks of the lane, or None if it stays as it is.
     sending: str | None = None
 
@@ -113,7 +113,7 @@ class MailBatch:
 
     def mark(self, number: int, token: int) -> None:
         """Have the statement check that a message to mark is still claimed."""
-        self.marks.append((number, token))
+        self.marks[number] = max(token, self.marks.get(number, token))
 
     def execute(self, session: DatabaseSession, fence: LaneFence, *, again: bool) -> BatchResult:
         """Carry out the batch. `again` tells that an earlier offer of it may have been done; it needs a transaction.
@@ -124,7 +124,7 @@ class MailBatch:
         values |= _columns(RECIPIENT_COLUMNS, self.addresses)
         values |= _columns(BODY_COLUMNS, self.bodies)
         values |= _columns(ENDED_COLUMNS, self.ends)
-        values |= _columns(MARKED_COLUMNS, self.marks)
+        values |= _columns(MARKED_COLUMNS, [*self.marks.items()])
         values |= {"node": _BIGINT(fence.node), "lane": _INT(fence.lane), "session": _BIGINT(fence.session)}
         values["sending"] = None if self.sending is None else self.sending.encode()
         rows = session.execute(BATCH[again], values)
@@ -133,7 +133,8 @@ class MailBatch:
         added, ended, ended_before, marked, kept = (frozenset(read_numbers(array)) for array in rows[0])
         if again and added and session.rows(SQL.finished, {"ids": list(added)}):
             raise Conflict("another relay finished a message while it was offered again")
-        return BatchResult(added, ended | ended_before, marked, kept, again)
+        claims = frozenset((number, self.marks[number]) for number in marked)
+        return BatchResult(added, ended | ended_before, claims, kept, again)
 
 
 def add_all(change: QueueChange, mails: Sequence[NewMail], now: float) -> None:

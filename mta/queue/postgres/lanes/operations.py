@@ -109,7 +109,7 @@ class MarkOperation:
 
     def complete(self, result: BatchResult, /) -> None:
         """Fire."""
-        if self.number in result.marked:
+        if (self.number, self._token) in result.marked:
             self.done.callback(None)
         else:
             self.done.errback(LeaseLost(f"another relay or an operator has message {self._id}, so it is not sent"))

@@ -7,7 +7,7 @@ from mta.queue.postgres.lanes.lane import Lane
 from mta.queue.postgres.lanes.operations import EndOperation, MarkOperation
 from mta.queue.sql.commit_delay import BACKGROUND
 from tests.queue.messages import mail
-from tests.queue.postgres.lanes.lane_case import LaneCase, number_of, plain_end
+from tests.queue.postgres.lanes.lane_case import LaneCase, claim_like, number_of, plain_end
 
 
 class LosingLane(Lane):
@@ -76,6 +76,26 @@ class AnswerTests(LaneCase):
         late = self.lanes.submit(MarkOperation(claim.id, 1, [0], self.lanes.deadline))
         self.clock.advance(BACKGROUND)
         self.failureResultOf(late, LeaseLost)
+
+    def test_a_mark_of_a_lost_claim_does_not_refuse_that_of_the_next_one_in_the_same_batch(self):
+        claim = self.claimed()
+        # The relay has claimed the message again, after its node was fenced off or its lease was over.
+        self.tables.look.execute("UPDATE message SET token = 3")
+        marks = [MarkOperation(claim.id, token, [0], self.lanes.deadline) for token in (1, 3, 1)]
+        lost, held, lost_too = [self.lanes.submit(mark) for mark in marks]
+        self.clock.advance(BACKGROUND)
+        self.assertIsNone(self.successResultOf(held))
+        for mark in (lost, lost_too):
+            self.failureResultOf(mark, LeaseLost)
+
+    def test_of_two_ends_in_the_same_batch_that_of_a_lost_claim_ends_nothing(self):
+        new = mail()
+        self.claim_of(new)
+        self.tables.look.execute("UPDATE message SET token = 3")
+        lost = self.lanes.submit(EndOperation(plain_end(claim_like(new))))
+        self.lanes.submit(EndOperation(plain_end(claim_like(new, 3))))
+        self.clock.advance(BACKGROUND)
+        self.assertIs(self.successResultOf(lost), False)
 
     def transactions_after_answers(self, number):
         """Return how many transactions added messages, each of which followed the answer to an operation of a batch."""
