@@ -17,8 +17,6 @@ _ID = re.compile(f"[0-7][{_ALPHABET}]{{12}}")
 _TAG_BITS = 10
 _LAST = (1 << 63) - 1
 _LAST_SECOND = (_LAST >> _TAG_BITS) // 1_000_000
-
-
 #: Seconds between the id of a message and its release, if a client asked for one. Shorter times do not count, because
 #: some time passes for every message until the end of its data.
 LEAST_RELEASE, MOST_RELEASE = 60.0, 31 * 86_400.0
@@ -110,24 +108,25 @@ def first_number(when: float) -> int:
     return microseconds << _TAG_BITS
 
 
-def release_of(id: QueueId, created: float) -> float | None:
-    """Return the time of its release if a client had a message wait before its delivery (RFC 4865), else None.
-
-    The age of such a message counts from its release, so that `created` lies behind the time at which its id was made
-    by LEAST_RELEASE to MOST_RELEASE seconds. Queues compare the two in the same way.
-    """
-    try:
-        ahead = created - (to_number(id) >> _TAG_BITS) / 1_000_000
-    except ValueError:
-        return None
-    return created if LEAST_RELEASE <= ahead <= MOST_RELEASE else None
-
-
-def arrival_of(id: QueueId, created: float) -> float:
-    """Return when the relay accepted a message: when its id was made if a client had it wait, else `created`."""
-    return created if release_of(id, created) is None else (to_number(id) >> _TAG_BITS) / 1_000_000
-
-
 def created(id: QueueId) -> float:
     """Return the wall-clock time at which an id was made."""
     return (to_number(id) >> _TAG_BITS) / 1_000_000
+
+
+def release_of(id: QueueId, age_from: float) -> float | None:
+    """Return the time of its release if a client had a message wait before its delivery (RFC 4865), else None.
+
+    The age of such a message counts from its release, so that `age_from`, which queues keep as `created`, lies behind
+    the time at which its id was made by LEAST_RELEASE to MOST_RELEASE seconds. The statement `make_due` of the SQLite
+    queue compares the two in the same way.
+    """
+    try:
+        ahead = age_from - created(id)
+    except ValueError:
+        return None
+    return age_from if LEAST_RELEASE <= ahead <= MOST_RELEASE else None
+
+
+def arrival_of(id: QueueId, age_from: float) -> float:
+    """Return when the relay accepted a message: when its id was made if a client had it wait, else `age_from`."""
+    return age_from if release_of(id, age_from) is None else created(id)

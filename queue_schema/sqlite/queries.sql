@@ -298,12 +298,12 @@ SELECT max(id) FROM message;
 -- name: slice_end
 SELECT max(id) FROM (SELECT id FROM message WHERE id > ? AND id <= ? ORDER BY id LIMIT ?);
 
--- Without messages that a client has wait until later (`mta.queue.ids.release_of`).
+-- Leaves messages alone that a client has wait until later, by the rule of `mta.queue.ids.release_of`.
 
 -- name: make_due
 UPDATE message NOT INDEXED SET due = ?1
 WHERE id > ?2 AND id <= ?3 AND leased = 0 AND held = 0 AND due > ?1
-      AND NOT (created > ?1 AND created - (id >> 10) / 1e6 BETWEEN 60 AND 2678400);
+      AND NOT (created > ?1 AND created - (id >> 10) / 1e6 BETWEEN ?4 AND ?5);
 
 -- name: release_deferred
 UPDATE message NOT INDEXED SET due = ?2

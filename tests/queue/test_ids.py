@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.queue.ids import IdSource, Tags, created, to_id, to_number
+from mta.queue.ids import LEAST_RELEASE, IdSource, Tags, arrival_of, created, release_of, to_id, to_number
 from mta.queue.interface import QueueId
 
 numbers = st.integers(0, (1 << 63) - 1)
@@ -54,6 +54,14 @@ def test_workers_that_run_at_a_time_have_tags_of_their_own(starts):
 
 def test_an_id_tells_when_it_was_made():
     assert created(IdSource().new(1_700_000_000.25)) == 1_700_000_000.25
+
+
+def test_the_release_and_the_arrival_of_a_message_that_waits_are_told_apart():
+    made = 1_700_000_000.25
+    id = IdSource().new(made)
+    assert (release_of(id, made + 3600), arrival_of(id, made + 3600)) == (made + 3600, made)
+    late = made + LEAST_RELEASE - 1
+    assert (release_of(id, late), arrival_of(id, late)) == (None, late)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from mta.queue.ids import to_id
+from mta.queue.ids import LEAST_RELEASE, MOST_RELEASE, to_id
 from mta.queue.interface import QueueError, QueueId
 from mta.queue.sql.marks import InFlightMarks
 from mta.queue.sqlite.bodies import Bodies
@@ -92,7 +92,7 @@ def _make_slice_due(connection: sqlite3.Connection, now: float, last: int, newes
     """Return the last row number of the slice, or None if no message is left."""
     end: int | None = connection.execute(SQL.slice_end, (last, newest, SLICE)).fetchone()[0]
     if end is not None:
-        connection.execute(SQL.make_due, (now, last, end))
+        connection.execute(SQL.make_due, (now, last, end, LEAST_RELEASE, MOST_RELEASE))
     return end
 
 

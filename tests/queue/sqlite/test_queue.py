@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mta.blocking import run_inline
 from mta.queue.disk.threads import Threads
+from mta.queue.ids import LEAST_RELEASE, MOST_RELEASE, created, release_of
 from mta.queue.interface import Action, Load, Query, Queue, QueueError, QueueFull, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.queue.contract.queue_contract import QueueContract
@@ -113,9 +114,9 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.settled(claim, Verdict(0, type(TOOK)("250 \udcff ok", "h\udcff")))
         self.assertEqual(self.entry(claim.id).recipients[0].reply, "250 ? ok")
 
-    def reopened(self, **options: object) -> SqliteQueue:
+    def reopened(self, now: float = NOW + 5, **options: object) -> SqliteQueue:
         self.now(self.queue.close())
-        self.queue = open_queue(self.directory, run=run_inline, now=NOW + 5, **options)
+        self.queue = open_queue(self.directory, run=run_inline, now=now, **options)
         return self.queue
 
     def test_everything_is_there_after_a_restart(self):
@@ -147,11 +148,22 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
         self.assertEqual([claim.id for claim in self.claims(NOW + 5)], [early.id, first.id])
 
     def test_a_start_leaves_messages_alone_that_their_client_has_wait(self):
-        waits = mail()
-        self.now(self.queue.add(waits, NOW + 3600))
+        for edge in (LEAST_RELEASE, MOST_RELEASE):
+            for off in (-1.0, -1e-6, 0.0, 1e-6, 1.0):
+                new = mail()
+                self.now(self.queue.add(new, created(new.id) + edge + off))
         self.reopened(retry_all=True)
-        self.assertEqual(self.claims(NOW + 3599), [])
-        self.assertEqual([claim.id for claim in self.claims(NOW + 3600)], [waits.id])
+        entries = self.now(self.queue.find(Query()))
+        waiting = {one.id: one.recipients[0].due for one in entries if one.recipients[0].due > NOW + 5}
+        released = {one.id: when for one in entries if (when := release_of(one.id, one.created)) is not None}
+        self.assertEqual(waiting, released)
+        self.assertEqual(len(released), 6)
+
+    def test_a_start_makes_messages_due_whose_release_is_over(self):
+        new = mail()
+        self.now(self.queue.add(new, NOW + 100, due=NOW + 900))
+        self.reopened(NOW + 200, retry_all=True)
+        self.assertEqual([claim.id for claim in self.claims(NOW + 200)], [new.id])
 
     def test_an_operators_command_works_beside_the_daemon_and_takes_no_lease_back(self):
         claim, other = self.claimed(), self.added(due=NOW + 60)
