@@ -24,6 +24,7 @@ CREATE TABLE policy (
 PRAGMA user_version = {_VERSION};
 """
 _READ = "SELECT domain, id, policy, fetched, used FROM policy ORDER BY used DESC LIMIT ?"
+_LOOK_UP = "SELECT domain, id, policy, fetched, used FROM policy WHERE domain = ?"
 _BUSY_SECONDS = 5.0
 _ENDINGS = ("", "-journal", "-wal", "-shm")
 
@@ -48,6 +49,21 @@ class PolicyFile:
             if _version(database) == 0:
                 return {}
             return _policies(database.execute(_READ, (MAX_DOMAINS,)))
+
+    def look_up(self, domain: str) -> KeptPolicy | None:
+        """Return the policy of a domain without any change to the file, for programs beside the relay. Raises OSError.
+
+        A damaged file is left to the relay.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            address = f"{self._path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, timeout=_BUSY_SECONDS, uri=True)) as database:
+                rows = database.execute(_LOOK_UP, (domain,)) if _version(database) else ()
+                return _policies(rows).get(domain)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise OSError(f"{FILE_NAME} cannot be read: {error}") from None
 
     def write(self, changes: Mapping[str, KeptPolicy | None]) -> None:
         """Record changed policies durably; None removes one. Raises as `read` does."""

@@ -154,3 +154,17 @@ def test_ten_thousand_policies_are_read(tmp_path: Path) -> None:
     file = PolicyFile(tmp_path)
     file.write({f"{number}.test": ONE for number in range(MAX_DOMAINS + 1)})
     assert len(file.read()) == MAX_DOMAINS
+
+
+def test_one_policy_is_looked_up_and_the_file_is_not_changed(tmp_path: Path) -> None:
+    file = PolicyFile(tmp_path / "a home?")
+    assert file.look_up("a.test") is None
+    (tmp_path / "a home?").mkdir()
+    file.write({"a.test": ONE})
+    (tmp_path / "a home?" / FILE_NAME).chmod(0o400)
+    assert (file.look_up("a.test"), file.look_up("b.test")) == (ONE, None)
+    damaged(tmp_path / "a home?" / FILE_NAME, "UPDATE policy SET fetched = 'soon'")
+    before = (tmp_path / "a home?" / FILE_NAME).read_bytes()
+    with pytest.raises(OSError, match=r"mta-sts\.sqlite cannot be read: could not convert"):
+        file.look_up("a.test")
+    assert (tmp_path / "a home?" / FILE_NAME).read_bytes() == before

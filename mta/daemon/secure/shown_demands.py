@@ -17,6 +17,7 @@ from mta.dns.dnssec.choosing import DnssecUnavailable, choose
 from mta.dns.resolver import DnsResolver
 from mta.explain.demands.facts import PolicyFacts
 from mta.queue.disk.queue_dir import homes
+from mta.queue.interface import QueueError
 from mta.routing.demands.dane import Dane
 from mta.routing.demands.secured import SecuredRouting
 from mta.routing.direct import DirectRouting
@@ -28,6 +29,9 @@ from mta.sts.record import RecordError, policy_id, record_name
 
 #: Seconds for the fetch of a policy.
 PATIENCE = 4.0
+
+# Domains whose facts are known, because the page shows any number of them.
+_MAX_FACTS = 100
 
 
 class ShownDemands:
@@ -73,43 +77,46 @@ class _ShownPolicies:
         self._directory = settings.queue_dir
         self._resolver = resolver
         self._run = run
-        #: By domain.
+        #: By domain; the latest is at the end.
         self.facts: dict[str, PolicyFacts] = {}
 
     async def policy(self, domain: str) -> StsPolicy | None:
         """Return the policy that the relay keeps, or the present one."""
         now = time.time()
-        kept = await self._run(lambda: self._kept(domain, now))
-        if kept is not None:
-            self.facts[domain] = PolicyFacts(kept.until)
-            return None if kept.policy.mode is StsMode.NONE else kept.policy
-        return await self._fetched(domain, now)
+        try:
+            kept = await self._run(lambda: self._kept(domain, now)) or await self._fetched(domain, now)
+        except (RecordError, PolicyFetchError) as error:
+            self._note(domain, PolicyFacts(failure=str(error)))
+            return None
+        if kept is None or kept.policy.mode is StsMode.NONE:
+            self._note(domain, PolicyFacts())
+            return None
+        self._note(domain, PolicyFacts(kept.until))
+        return kept.policy
 
     def look_again(self, domain: str) -> None:
         """Do nothing, because each explanation looks at the present policies."""
 
+    def _note(self, domain: str, facts: PolicyFacts) -> None:
+        self.facts.pop(domain, None)
+        self.facts[domain] = facts
+        if len(self.facts) > _MAX_FACTS:
+            del self.facts[next(iter(self.facts))]
+
     def _kept(self, domain: str, now: float) -> KeptPolicy | None:
         found: list[KeptPolicy] = []
-        # A command may be run by a user that must not read the files.
-        with suppress(OSError):
+        # A command may be run by a user that must not read the files, or where there is no queue.
+        with suppress(OSError, QueueError):
             for home in homes(self._directory):
-                kept = PolicyFile(home).read().get(domain)
+                kept = PolicyFile(home).look_up(domain)
                 if kept is not None and kept.until > now:
                     found.append(kept)
         return max(found, key=lambda each: each.fetched, default=None)
 
-    async def _fetched(self, domain: str, now: float) -> StsPolicy | None:
-        try:
-            if await self._announced(domain) is None:
-                return None
-            policy = await self._fetcher.fetch(domain, PATIENCE)
-        except (RecordError, PolicyFetchError) as error:
-            self.facts[domain] = PolicyFacts(failure=str(error))
-            return None
-        if policy.mode is StsMode.NONE:
-            return None
-        self.facts[domain] = PolicyFacts(now + policy.max_age)
-        return policy
+    async def _fetched(self, domain: str, now: float) -> KeptPolicy | None:
+        """Return the policy that a domain announces. Raises RecordError and PolicyFetchError."""
+        id = await self._announced(domain)
+        return None if id is None else KeptPolicy(await self._fetcher.fetch(domain, PATIENCE), id, now, now)
 
     async def _announced(self, domain: str) -> str | None:
         name = record_name(domain)
