@@ -41,6 +41,7 @@ _DIRECT = (
     table.MTA_STS,
     table.DANE,
     table.DNSSEC,
+    table.TLSRPT_FROM,
 )
 #: The risk of a password by the TLS that is required, if that is less than a proof of the host's name.
 LAX_LOGIN: Mapping[TlsRule, str] = {

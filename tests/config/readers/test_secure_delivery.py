@@ -79,9 +79,14 @@ def test_trust_in_a_name_server_on_another_host_is_told():
 
 def test_none_of_them_has_an_effect_with_a_smarthost():
     said = read(
-        SMARTHOST_ADDRESS="mail.test", TLS_POLICY="a.test=none", MTA_STS="off", DANE="off", DNSSEC="libunbound"
+        SMARTHOST_ADDRESS="mail.test",
+        TLS_POLICY="a.test=none",
+        MTA_STS="off",
+        DANE="off",
+        DNSSEC="libunbound",
+        TLSRPT_FROM="tls@a.test",
     ).notices
-    for name in ("TLS_POLICY", "MTA_STS", "DANE", "DNSSEC"):
+    for name in ("TLS_POLICY", "MTA_STS", "DANE", "DNSSEC", "TLSRPT_FROM"):
         assert f"{name} has no effect: all mail goes to the smarthost" in said
 
 
