@@ -168,6 +168,19 @@ def test_failed_logins_of_a_client_fill_no_log() -> None:
     assert lines[50].partition(" ")[2] == "login-failed client=192.0.2.1 more=10\n"
 
 
+def test_a_policy_with_many_hosts_makes_no_long_line() -> None:
+    lines, event_log = lines_of()
+    event_log.policy("example.net", "sts", "enforce", [f"mx{number}.test" for number in range(10)], NOON)
+    event_log.policy("example.net", "sts", "enforce", [f"mx{number}.test" for number in range(100)], NOON)
+    event_log.policy("example.net", "sts", "none", [], NOON)
+    ten = ",".join(f"mx{number}.test" for number in range(10))
+    assert [line.partition(" mode=")[2].rpartition(" until=")[0] for line in lines] == [
+        f"enforce mx={ten}",
+        f'enforce mx="{ten} and 90 more"',
+        "none",
+    ]
+
+
 def test_policies_of_many_domains_fill_no_log() -> None:
     lines, event_log = lines_of()
     for number in range(60):
