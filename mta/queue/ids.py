@@ -18,7 +18,7 @@ _TAG_BITS = 10
 _LAST = (1 << 63) - 1
 _LAST_SECOND = (_LAST >> _TAG_BITS) // 1_000_000
 #: Seconds between the id of a message and its release, if a client asked for one. Shorter times do not count, because
-#: some time passes for every message until the end of its data.
+#: some time passes for every message until the end of its data, which may be a whole second by chance.
 LEAST_RELEASE, MOST_RELEASE = 60.0, 31 * 86_400.0
 
 
@@ -116,15 +116,15 @@ def created(id: QueueId) -> float:
 def release_of(id: QueueId, age_from: float) -> float | None:
     """Return the time of its release if a client had a message wait before its delivery (RFC 4865), else None.
 
-    The age of such a message counts from its release, so that `age_from`, which queues keep as `created`, lies behind
-    the time at which its id was made by LEAST_RELEASE to MOST_RELEASE seconds. The statement `make_due` of the SQLite
-    queue compares the two in the same way.
+    The age of such a message counts from its release, so that `age_from`, which queues keep as `created`, is a whole
+    second that lies behind the time at which its id was made by LEAST_RELEASE to MOST_RELEASE seconds. The age of any
+    other message counts from the end of its data. The statement `make_due` of the SQLite queue has the same rule.
     """
     try:
         ahead = age_from - created(id)
     except ValueError:
         return None
-    return age_from if LEAST_RELEASE <= ahead <= MOST_RELEASE else None
+    return age_from if LEAST_RELEASE <= ahead <= MOST_RELEASE and age_from % 1 == 0 else None
 
 
 def arrival_of(id: QueueId, age_from: float) -> float:

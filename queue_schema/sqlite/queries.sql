@@ -303,7 +303,7 @@ SELECT max(id) FROM (SELECT id FROM message WHERE id > ? AND id <= ? ORDER BY id
 -- name: make_due
 UPDATE message NOT INDEXED SET due = ?1
 WHERE id > ?2 AND id <= ?3 AND leased = 0 AND held = 0 AND due > ?1
-      AND NOT (created > ?1 AND created - (id >> 10) / 1e6 BETWEEN ?4 AND ?5);
+      AND NOT (created > ?1 AND created = round(created) AND created - (id >> 10) / 1e6 BETWEEN ?4 AND ?5);
 
 -- name: release_deferred
 UPDATE message NOT INDEXED SET due = ?2

@@ -57,11 +57,17 @@ def test_an_id_tells_when_it_was_made():
 
 
 def test_the_release_and_the_arrival_of_a_message_that_waits_are_told_apart():
-    made = 1_700_000_000.25
+    made = 1_700_000_000.0
     id = IdSource().new(made)
     assert (release_of(id, made + 3600), arrival_of(id, made + 3600)) == (made + 3600, made)
-    late = made + LEAST_RELEASE - 1
-    assert (release_of(id, late), arrival_of(id, late)) == (None, late)
+    soon = made + LEAST_RELEASE - 1
+    assert (release_of(id, soon), arrival_of(id, soon)) == (None, soon)
+
+
+def test_the_end_of_data_that_took_minutes_is_no_release():
+    id = IdSource().new(1_700_000_000.25)
+    ended = 1_700_000_300.625
+    assert (release_of(id, ended), arrival_of(id, ended)) == (None, ended)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ class MailFrom:
     #: REQUIRED by REQUIRETLS (RFC 8689 section 2).
     tls_demand: TlsDemand | None = None
     #: Seconds, and the time in seconds since 1970, before which the message is not to be delivered (RFC 4865 sections
-    #: 4.1 and 4.2). The machine turns the first into the second.
+    #: 4.1 and 4.2). The machine turns the first into the second, and that into a whole second, by which a queue tells
+    #: releases from the times at which data ended (`mta.queue.ids.release_of`).
     hold_for: int | None = None
     hold_until: float | None = None
 

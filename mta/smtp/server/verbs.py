@@ -3,6 +3,7 @@
 A command that the driver has to judge asks a question; `state` has the phase that follows the answer.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ def _released(state: ServerState, command: MailFrom) -> MailFrom:
     assert until is not None, "there is one of them"
     if until > now + state.limits.longest_hold:
         raise ProtocolRefusal(canned_replies.held_too_long(state.limits))
-    return replace(command, hold_for=None, hold_until=until)
+    return replace(command, hold_for=None, hold_until=float(math.ceil(until)))
 
 
 def _rcpt(state: ServerState, argument: bytes) -> Event:

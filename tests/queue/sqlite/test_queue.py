@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -9,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mta.blocking import run_inline
 from mta.queue.disk.threads import Threads
-from mta.queue.ids import LEAST_RELEASE, MOST_RELEASE, created, release_of
+from mta.queue.ids import LEAST_RELEASE, MOST_RELEASE, IdSource, release_of
 from mta.queue.interface import Action, Load, Query, Queue, QueueError, QueueFull, Settlement, Verdict
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
 from tests.queue.contract.queue_contract import QueueContract
@@ -149,15 +150,17 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
 
     def test_a_start_leaves_messages_alone_that_their_client_has_wait(self):
         for edge in (LEAST_RELEASE, MOST_RELEASE):
-            for off in (-1.0, -1e-6, 0.0, 1e-6, 1.0):
-                new = mail()
-                self.now(self.queue.add(new, created(new.id) + edge + off))
+            for tag, off in enumerate((-1.0, -0.5, 0.0, 0.5, 1.0), int(edge) % 1000):
+                # One id is made on a whole second, and one some microseconds later.
+                on_time = replace(mail(), id=IdSource(tag).new(NOW))
+                for new in (on_time, mail()):
+                    self.now(self.queue.add(new, NOW + edge + off))
         self.reopened(retry_all=True)
         entries = self.now(self.queue.find(Query()))
         waiting = {one.id: one.recipients[0].due for one in entries if one.recipients[0].due > NOW + 5}
         released = {one.id: when for one in entries if (when := release_of(one.id, one.created)) is not None}
         self.assertEqual(waiting, released)
-        self.assertEqual(len(released), 6)
+        self.assertEqual(len(released), 7)
 
     def test_a_start_makes_messages_due_whose_release_is_over(self):
         new = mail()

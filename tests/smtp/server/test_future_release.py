@@ -16,8 +16,8 @@ OK = reply(250, "2.0.0", "ok")
 class ReleaseSession:
     """A session past EHLO, at a machine that knows the time unless `clock` is false."""
 
-    def __init__(self, *, dsn: bool = True, clock: bool = True) -> None:
-        wall_clock = (lambda: NOW) if clock else None
+    def __init__(self, *, dsn: bool = True, clock: bool = True, now: float = NOW) -> None:
+        wall_clock = (lambda: now) if clock else None
         self.machine = ServerMachine(SmtpLimits(), "mx.test", dsn=dsn, wall_clock=wall_clock)
         self.machine.answer(OK)
         self.hello = self.hear("EHLO client.test")
@@ -54,7 +54,7 @@ def test_clients_without_dsn_are_not_offered_it(options: dict[str, bool]) -> Non
         ("HOLDFOR=1", NOW + 1),
         ("holdfor=2592000", NOW + 2592000),
         ("HOLDUNTIL=2026-11-30T12:01:30Z", NOW + 60),
-        ("HOLDUNTIL=2026-11-30t14:01:30.5+02:00", NOW + 60.5),
+        ("HOLDUNTIL=2026-11-30t14:01:30.5+02:00", NOW + 61),
         ("HOLDUNTIL=2001-01-01T00:00:00Z", datetime(2001, 1, 1, tzinfo=UTC).timestamp()),
         ("SIZE=10", None),
     ],
@@ -63,6 +63,12 @@ def test_a_message_is_held_until_its_time(parameter: str, until: float | None) -
     session = ReleaseSession()
     assert session.mail(parameter) == "250 2.0.0 ok"
     assert session.held == until
+
+
+def test_the_time_is_a_whole_second_and_not_before_the_one_that_was_asked_for() -> None:
+    session = ReleaseSession(now=NOW + 0.25)
+    assert session.mail("HOLDFOR=2592000") == "250 2.0.0 ok"
+    assert session.held == NOW + 2592001
 
 
 @pytest.mark.parametrize(
