@@ -17,6 +17,8 @@ _HEAD = Struct(">iiIii").pack
 _EMPTY_OCTETS = 12
 _LENGTH = Struct(">i").pack
 _NULL = _LENGTH(-1)
+# Elements of an array that are converted by one call, whose Struct is kept and takes 64 octets for each.
+_MOST_PAIRS = 256
 # The numbers of the types.
 _OF_BOOLEANS, _OF_OCTETS, _OF_NUMBERS, _OF_INTEGERS, _OF_TEXTS, _OF_FLOATS = 16, 17, 20, 23, 25, 701
 
@@ -85,7 +87,7 @@ def _of_elements(values: Sequence[Hashable], kind: int, element: Callable[[Any],
 
 def _of_numbers(values: Sequence[float | None], kind: int, letter: str, octets: int) -> bytes:
     """Return an array whose elements have a fixed number of octets; `letter` is their format for `struct`."""
-    if None in values:
+    if None in values or len(values) > _MOST_PAIRS:
         return _of_elements(values, kind, partial(_pairs(letter, 1), octets))
     lengths_and_values: list[Any] = [octets] * (2 * len(values))
     lengths_and_values[1::2] = values
@@ -94,7 +96,7 @@ def _of_numbers(values: Sequence[float | None], kind: int, letter: str, octets: 
 
 @lru_cache(maxsize=1024)
 def _pairs(letter: str, count: int) -> Callable[..., bytes]:
-    """Return the conversion of so many elements, each after its length."""
+    """Return the conversion of that many elements, _MOST_PAIRS at most, each after its length."""
     return Struct(">" + f"i{letter}" * count).pack
 
 

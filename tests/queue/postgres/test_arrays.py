@@ -1,5 +1,6 @@
 """Arrays as values of prepared statements: PostgreSQL reads them as they are."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -53,6 +54,24 @@ def test_an_array_arrives_as_it_was_sent(session, to_array, name, elements):
         assert arrived == (values, len(values))
 
     check()
+
+
+def test_a_long_array_arrives_as_it_was_sent(session):
+    values = [number % 300 for number in range(1000)]
+    count = prepared_statement(
+        "count", "SELECT ARRAY(SELECT unnest(%(numbers)s::bigint[]) + unnest(%(integers)s::integer[]))"
+    )
+    ((sums,),) = session.execute(count, {"numbers": numbers(values), "integers": integers(values)})
+    assert read_numbers(sums) == tuple(2 * value for value in values)
+
+
+def test_arrays_of_many_lengths_leave_little_in_memory():
+    tracemalloc.start()
+    for length in range(10_000, 10_050):
+        numbers(range(length))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1_000_000
 
 
 @pytest.mark.parametrize("elements", [(), (0,), (7, -(1 << 63), (1 << 63) - 1)])
