@@ -51,8 +51,6 @@ def _released(state: ServerState, command: MailFrom) -> MailFrom:
     """Return a MAIL that is to be held with the time of its release. Raises ProtocolRefusal."""
     if not state.dsn or state.wall_clock is None:
         raise ProtocolRefusal(canned_replies.NO_FUTURE_RELEASE)
-    if command.tls_demand is not None and not (state.tls and state.extended):
-        raise ProtocolRefusal(canned_replies.NO_REQUIRETLS)
     if command.hold_for is not None and command.hold_until is not None:
         raise ProtocolRefusal(canned_replies.TWO_HOLDS)
     now = state.wall_clock()
