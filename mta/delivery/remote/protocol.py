@@ -82,7 +82,7 @@ class SmtpClientProtocol(TwistedProtocol):
         #: Why the certificate was rejected, if it was.
         self.fault: Fault | None = None
         #: Whether a TLS handshake is complete.
-        self.shaken_hands = False
+        self.handshake_done = False
         #: The relay's address on this connection; "" until a handshake begins.
         self.own_address = ""
         self.listener: Listener
@@ -131,7 +131,7 @@ class SmtpClientProtocol(TwistedProtocol):
         if options is not None and not options.acceptable:
             self.end(SessionFailure(FailureKind.NOT_TRUSTED, "4.7.5", "the host showed no certificate"))
             return
-        self._handshaking, self.shaken_hands = False, True
+        self._handshaking, self.handshake_done = False, True
         if not self._implicit_tls:
             self.client.tls_started()
         self.flush()

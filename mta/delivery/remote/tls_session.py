@@ -72,7 +72,7 @@ def _result(
         return _of_fault(protocol.fault), failure.text
     if failure is not None and failure.kind in _BY_KIND:
         return _BY_KIND[failure.kind], failure.text
-    if protocol.shaken_hands:
+    if protocol.handshake_done:
         return _of_handshake(route, protocol)
     if failure is None and route.tls is not TlsRule.NONE:
         return TlsFailure.STARTTLS_NOT_SUPPORTED, protocol.client.starttls_refused or "STARTTLS is not offered"
