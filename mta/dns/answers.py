@@ -14,6 +14,12 @@ FAILURE_TTL = 5.0
 # Octets of memory that Python needs besides the text, for an answer and for a record.
 _ANSWER_OCTETS, _RECORD_OCTETS = 200, 150
 
+#: The usages of TLSA records that SMTP knows (RFC 7672 section 3.1): an authority of the domain's own, and the host's
+#: certificate or key.
+DANE_TA, DANE_EE = 2, 3
+#: The matching type of a TLSA record that has the certificate or the key itself and no digest (RFC 6698 section 2.1.3).
+FULL_VALUE = 0
+
 Record = TypeVar("Record")
 
 

@@ -10,23 +10,20 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from mta.dns.answers import Found, LookupFailed, MxAnswer, TlsaRecord
+from mta.dns.answers import DANE_EE, DANE_TA, FULL_VALUE, Found, LookupFailed, MxAnswer, TlsaRecord
 from mta.dns.dnssec.authenticity import Authenticity, Security, ValidatedAnswer
 from mta.dns.message import RecordType
 
 #: Usable records of one host that are kept; real hosts have up to ten.
 MAX_RECORDS = 50
 
-# Usages that SMTP knows (RFC 7672 section 3.1): an authority of the domain's own, and the host's certificate or key.
-DANE_TA, DANE_EE = 2, 3
 _USAGES, _SELECTORS = (DANE_TA, DANE_EE), (0, 1)
-_FULL = 0
 # The lengths of the digests SHA-256 and SHA-512 by their matching type; the larger type is the stronger one.
 _DIGEST_OCTETS = {1: 32, 2: 64}
 
 
 class TlsaState(enum.Enum):
-    """What the DNS tells of the TLSA records of a host; the values are words for an operator."""
+    """The state of a host's TLSA records in the DNS; the values are words for an operator."""
 
     #: DNSSEC does not prove the host's addresses or records, so that it has no records for SMTP.
     INSECURE = "not proven by DNSSEC"
@@ -147,15 +144,15 @@ def usable_records(records: Iterable[TlsaRecord]) -> tuple[TlsaRecord, ...]:
     for record in usable:
         key = record.usage, record.selector
         strongest[key] = max(strongest[key], record.matching)
-    return tuple(record for record in usable if record.matching in (_FULL, strongest[record.usage, record.selector]))[
-        :MAX_RECORDS
-    ]
+    return tuple(
+        record for record in usable if record.matching in (FULL_VALUE, strongest[record.usage, record.selector])
+    )[:MAX_RECORDS]
 
 
 def _is_usable(record: TlsaRecord) -> bool:
     if record.usage not in _USAGES or record.selector not in _SELECTORS:
         return False
-    if record.matching == _FULL:
+    if record.matching == FULL_VALUE:
         return bool(record.data)
     return len(record.data) == _DIGEST_OCTETS.get(record.matching)
 

@@ -3,13 +3,16 @@
     demand = host_demand(host, finding, domain_facts, terms)
 
 A host with TLSA records proves itself by them, and MTA-STS still says which hosts may get mail (RFC 8461 section 2).
+For a message with REQUIRETLS, DNSSEC or MTA-STS must prove that a host is an MX host of the domain (`proven_mx`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from mta.message.outcome import ErrorKind, TryLater
-from mta.routing.demands.dane import DANE_TA, TlsaFinding, TlsaState
+from mta.dns.answers import DANE_TA
+from mta.message.outcome import ErrorKind, Failed, TryLater
+from mta.routing.demands.dane import TlsaFinding, TlsaState
+from mta.routing.demands.of_message import STATUS
 from mta.routing.demands.proof import Proof, ProofSource
 from mta.routing.demands.tls_policy import TlsLevel, TlsPolicy, TlsPolicyEntry
 from mta.routing.route import TlsRule
@@ -98,7 +101,7 @@ def _by_default(host: str, finding: TlsaFinding | None, published: PublishedDema
         proof = Proof(ProofSource.DANE, published.domain)
         return HostDemand(host, terms.tls, proof, "DANE", finding=finding)
     tls, why = (level.rule, _words(default)) if default and level else (terms.tls, "direct delivery")
-    if published.policy is None or not published.allows(host) or tls is TlsRule.NONE:
+    if not published.names(host) or tls is TlsRule.NONE:
         return HostDemand(host, tls, None, why, finding=finding, entry=default)
     told = Proof(ProofSource.STS, published.domain, (host,), enforced=False)
     why = f"{why}; the MTA-STS policy of {published.domain} is only tested"
@@ -133,13 +136,47 @@ def _dane_proof(host: str, finding: TlsaFinding, published: PublishedDemands) ->
 
 def no_host_left(domain: str, demands: Sequence[HostDemand]) -> TryLater:
     """Return why the mail for a domain waits whose hosts are all left out."""
+    failed = all(demand.finding and demand.finding.state is TlsaState.FAILED for demand in demands)
+    kind = ErrorKind.DNS if failed else ErrorKind.TLS
+    text = f"no MX host of {domain} may get mail now: {_left_out(demands)}; mail stays queued. {lifted_by(domain)}"
+    return TryLater(text, status="4.7.5", kind=kind)
+
+
+def proven_mx(demand: HostDemand, published: PublishedDemands) -> HostDemand:
+    """Return the demand of a message with REQUIRETLS on an MX host; `demand` is that of its domain.
+
+    DNSSEC, or a policy of MTA-STS that is enforced or in testing, must prove that it is an MX host of the domain.
+    """
+    if demand.left_out:
+        return demand
+    if not (published.mx_secure or published.names(demand.host)):
+        return replace(demand, left_out=_not_proven(published))
+    proof = demand.proof
+    if proof is not None and proof.enforced and (proof.names or proof.records):
+        return demand
+    return replace(demand, proof=Proof(ProofSource.REQUIRETLS, "", (demand.host,)), why="REQUIRETLS")
+
+
+def _not_proven(published: PublishedDemands) -> str:
+    return f"neither DNSSEC nor MTA-STS proves that it is an MX host of {published.domain}"
+
+
+def no_proven_host(
+    published: PublishedDemands, demands: Sequence[HostDemand], *, may_change: bool
+) -> TryLater | Failed:
+    """Return why a message with REQUIRETLS has no host. `may_change` says that DNSSEC may prove the hosts later."""
+    text = f"the sender demands REQUIRETLS, and no MX host may get such mail: {_left_out(demands)}"
+    if may_change or any(demand.left_out != _not_proven(published) for demand in demands):
+        return TryLater(text, status=f"4.{STATUS}", kind=ErrorKind.TLS)
+    return Failed(text, status=f"5.{STATUS}")
+
+
+def _left_out(demands: Sequence[HostDemand]) -> str:
+    """Return the reasons for which hosts are left out, those of the first ones."""
     reasons = [f"{demand.host}: {demand.left_out}" for demand in demands[:_SHOWN_HOSTS]]
     if len(demands) > _SHOWN_HOSTS:
         reasons.append(f"and {len(demands) - _SHOWN_HOSTS} more")
-    failed = all(demand.finding and demand.finding.state is TlsaState.FAILED for demand in demands)
-    kind = ErrorKind.DNS if failed else ErrorKind.TLS
-    text = f"no MX host of {domain} may get mail now: {'; '.join(reasons)}; mail stays queued. {lifted_by(domain)}"
-    return TryLater(text, status="4.7.5", kind=kind)
+    return "; ".join(reasons)
 
 
 def lifted_by(domain: str) -> str:

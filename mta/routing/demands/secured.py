@@ -22,10 +22,11 @@ from mta.routing.demands.deciding import (
     host_demand,
     lifted_by,
     no_host_left,
+    no_proven_host,
+    proven_mx,
     weakened,
 )
 from mta.routing.demands.notices import DomainNotices
-from mta.routing.demands.of_message import no_proven_host, proven_mx
 from mta.routing.demands.tls_policy import TlsLevel, TlsPolicyEntry
 from mta.routing.destination_names import demanded_destination
 from mta.routing.direct import DirectRouting, mx_records

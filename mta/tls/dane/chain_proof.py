@@ -1,6 +1,6 @@
 """Judges the certificate chain of a host by TLSA records (RFC 7671, RFC 7672 section 3). Pure.
 
-OpenSSL can do the first itself, but no Python library lets it.
+OpenSSL can do this itself, but no Python library offers it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,10 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
-from mta.dns.answers import TlsaRecord
+from mta.dns.answers import DANE_EE, DANE_TA, TlsaRecord
 from mta.routing.demands.proof import Proof
 from mta.tls.certificate_text import Fault, Problem, certificate_problem, names_problem
-from mta.tls.dane.tlsa import DANE_EE, DANE_TA, anchor_of, is_signed_by, matches
+from mta.tls.dane.tlsa import anchor_of, is_signed_by, matches
 
 # Certificates of a chain that are looked at: OpenSSL reads 100 KiB of them, real chains have up to five.
 _MAX_CHAIN = 20

@@ -15,14 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
-from mta.dns.answers import TlsaRecord
+from mta.dns.answers import DANE_TA, FULL_VALUE, TlsaRecord
 
-#: The usages that RFC 7672 section 3.1 allows for SMTP: an authority of the domain's own, and the host's certificate.
-DANE_TA, DANE_EE = 2, 3
 _WHOLE, _KEY = 0, 1
-_FULL = 0
 _FORMS: Mapping[int, Callable[[bytes], bytes]] = {
-    _FULL: bytes,
+    FULL_VALUE: bytes,
     1: lambda data: hashlib.sha256(data).digest(),
     2: lambda data: hashlib.sha512(data).digest(),
 }
@@ -71,7 +68,7 @@ def anchor_of(record: TlsaRecord) -> x509.Certificate | CertificateIssuerPublicK
 
     None if the record holds a digest, or octets that cannot be read.
     """
-    if record.usage != DANE_TA or record.matching != _FULL:
+    if record.usage != DANE_TA or record.matching != FULL_VALUE:
         return None
     try:
         if record.selector == _WHOLE:

@@ -9,18 +9,14 @@ from mta.dns.answers import TlsaRecord
 from mta.message.outcome import Failed, TryLater
 from mta.routing.choice import Reroute, ViaSmarthost
 from mta.routing.demands.proof import Proof, ProofSource
-from mta.routing.route import Plan, Smarthost, TlsRule
+from mta.routing.route import Smarthost, TlsRule
 from mta.smtp.parameters import TlsDemand
 from tests.fakes.authenticity import sts_policy
-from tests.routing.demands.test_secured import EE, Setup
+from tests.routing.demands.test_secured import EE, Setup, proofs
 from tests.routing.test_router import RouterCase
 
 REQUIRED, OPTIONAL = TlsDemand.REQUIRED, TlsDemand.OPTIONAL
 NAMED = sts_policy("enforce", "mx.plain.test")
-
-
-def proofs(plan: Plan) -> dict[str, Proof | None]:
-    return {route.host: route.proof for route in plan.routes}
 
 
 def by_name(host: str) -> Proof:
