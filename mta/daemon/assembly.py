@@ -38,7 +38,7 @@ from mta.delivery.remote.in_flight import AgingInFlightLog, InFlightLog, QueueIn
 from mta.delivery.remote.interface import Connector
 from mta.delivery.remote.logins import TokensMissing
 from mta.delivery.remote.source import SourceTroubles
-from mta.delivery.replies.hints import HostNotices, clear_text_notice
+from mta.delivery.replies.hints import clear_text_notice
 from mta.delivery.reports import DsnReporter
 from mta.delivery.retry_policy import RetryPolicy
 from mta.delivery.route_rules import RouteRules
@@ -62,6 +62,7 @@ from mta.queue.interface import Action, QueueId
 from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
 from mta.rate_counts import RateCounts
 from mta.retry_schedule import RetryTerms
+from mta.routing.demands.notices import DailyNotices
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Route
 from mta.routing.router import MailRouter
@@ -280,8 +281,8 @@ def _connector(
         settings.mailname,
         trust_store.options,
         in_flight,
-        in_clear=partial(_notice_clear_text, context, HostNotices()),
-        unproven=partial(_notice_unproven, context, HostNotices()),
+        in_clear=partial(_notice_clear_text, context, DailyNotices()),
+        unproven=partial(_notice_unproven, context, DailyNotices()),
         session_ended=demands.session_ended,
         logins=tokens or TokensMissing(),
         source_missing=SourceTroubles(context.event_log.trouble, context.reactor.seconds).tell,
@@ -293,12 +294,12 @@ def _connector(
     return LmtpConnector(connector, store, store_lookup(resolver, ipv6=settings.ipv6))
 
 
-def _notice_clear_text(context: RelayContext, notices: HostNotices, route: Route, reason: str) -> None:
+def _notice_clear_text(context: RelayContext, notices: DailyNotices, route: Route, reason: str) -> None:
     if notices.due(route.host, context.reactor.seconds()):
         context.event_log.notice(clear_text_notice(route, reason))
 
 
-def _notice_unproven(context: RelayContext, notices: HostNotices, route: Route, reason: str) -> None:
+def _notice_unproven(context: RelayContext, notices: DailyNotices, route: Route, reason: str) -> None:
     # Imported if needed, because a relay with a smarthost has no proofs.
     from mta.delivery.replies.demand_hints import testing_text  # noqa: PLC0415
 

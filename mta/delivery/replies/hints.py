@@ -169,9 +169,6 @@ _AT_PROVIDER = {
 }
 
 
-#: The number of hosts that are remembered. For further hosts of the same day only the `delivered` line tells.
-MAX_HOSTS = 1000
-_DAY = 86400.0
 #: The length in characters to which a reason is cut, because some reasons quote a server.
 _MAX_REASON = 200
 _UNPROTECTED = re.compile(r"none\((.*)\)", re.DOTALL)
@@ -180,25 +177,6 @@ _DEMANDS_TLS = re.compile(
     r"\bstarttls\b|\b(?:tls|encryption)\b.{0,40}\b(?:required|needed)\b|\brequires?\b.{0,40}\b(?:tls|encrypt)",
     re.IGNORECASE,
 )
-
-
-class HostNotices:
-    """Decides when to tell the operator about a host: once a day. Remembers MAX_HOSTS hosts at most."""
-
-    def __init__(self) -> None:
-        self._last_notice_at: dict[str, float] = {}
-
-    def due(self, host: str, now: float) -> bool:
-        """Whether to tell now about a host, which then counts as told; `now` is in seconds of a monotonic clock."""
-        told = self._last_notice_at.get(host)
-        if told is not None and now - told < _DAY:
-            return False
-        if told is None and len(self._last_notice_at) >= MAX_HOSTS:
-            self._last_notice_at = {host: at for host, at in self._last_notice_at.items() if now - at < _DAY}
-            if len(self._last_notice_at) >= MAX_HOSTS:
-                return False
-        self._last_notice_at[host] = now
-        return True
 
 
 def clear_text_notice(route: Route, reason: str) -> str:

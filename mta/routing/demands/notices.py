@@ -1,29 +1,24 @@
-"""Notices about domains, each at most once a day, for a bounded number of domains."""
+"""Notices to the operator about hosts or domains, each at most once a day, for a bounded number of them."""
 
-from collections import OrderedDict
-from collections.abc import Callable
-
+#: The number of hosts or domains that are remembered. Further ones get no notice on the same day.
+MAX_NAMES = 1000
 _DAY = 86400.0
-#: Domains that are remembered. One that is forgotten may get its notice again.
-MAX_DOMAINS = 1000
 
 
-class DomainNotices:
-    """Says of which domains there has been no notice for a day."""
+class DailyNotices:
+    """Decides when to tell the operator about a host or a domain: once a day. Remembers MAX_NAMES names at most."""
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
-        """Prepare; `seconds` is a monotonic clock."""
-        self._seconds = seconds
-        self._last: OrderedDict[str, float] = OrderedDict()
+    def __init__(self) -> None:
+        self._last_notice_at: dict[str, float] = {}
 
-    def begin(self, domain: str) -> bool:
-        """Whether a notice about a domain is due; it then counts as given."""
-        now = self._seconds()
-        last = self._last.get(domain)
-        if last is not None and now - last < _DAY:
+    def due(self, name: str, now: float) -> bool:
+        """Whether to tell now about a name, which then counts as told; `now` is in seconds of a monotonic clock."""
+        told = self._last_notice_at.get(name)
+        if told is not None and now - told < _DAY:
             return False
-        self._last[domain] = now
-        self._last.move_to_end(domain)
-        if len(self._last) > MAX_DOMAINS:
-            self._last.popitem(last=False)
+        if told is None and len(self._last_notice_at) >= MAX_NAMES:
+            self._last_notice_at = {name: at for name, at in self._last_notice_at.items() if now - at < _DAY}
+            if len(self._last_notice_at) >= MAX_NAMES:
+                return False
+        self._last_notice_at[name] = now
         return True

@@ -26,7 +26,7 @@ from mta.routing.demands.deciding import (
     proven_mx,
     weakened,
 )
-from mta.routing.demands.notices import DomainNotices
+from mta.routing.demands.notices import DailyNotices
 from mta.routing.demands.tls_policy import TlsLevel, TlsPolicyEntry
 from mta.routing.destination_names import demanded_destination
 from mta.routing.direct import DirectRouting, mx_records
@@ -74,7 +74,8 @@ class SecuredRouting:
         self._dane = dane
         self._policies = policies
         self._notice = notice
-        self._weaker, self._unnamed = DomainNotices(seconds), DomainNotices(seconds)
+        self._seconds = seconds
+        self._weaker, self._unnamed = DailyNotices(), DailyNotices()
 
     async def resolve(self, domain: str, demand: TlsDemand | None = None) -> Decision:
         """Return the routing of mail for this domain or address literal, and the proofs of its hosts."""
@@ -94,7 +95,7 @@ class SecuredRouting:
             return await self._by_published(domain, entry)
         decision = await self._direct.resolve(domain)
         published = PublishedDemands(domain)
-        if isinstance(decision.routing, Plan) and self._weaker.begin(domain):
+        if isinstance(decision.routing, Plan) and self._weaker.due(domain, self._seconds()):
             Deferred.fromCoroutine(self._tell_if_weaker(domain, entry, decision.routing))
         return self._applied(decision, published, entry, {})
 
@@ -201,7 +202,7 @@ class SecuredRouting:
     def _tell_unnamed(self, published: PublishedDemands, demands: Sequence[HostDemand]) -> None:
         """Tell of hosts that get mail although the policy of the domain, which is only tested, does not name them."""
         unnamed = [demand.host for demand in demands if not demand.left_out and not published.allows(demand.host)]
-        if unnamed and self._unnamed.begin(published.domain):
+        if unnamed and self._unnamed.due(published.domain, self._seconds()):
             self._notice(
                 f"mail for {published.domain} may go to {', '.join(unnamed)}, which the MTA-STS policy of the domain"
                 " does not name: the policy is only tested. Told once a day for each domain"

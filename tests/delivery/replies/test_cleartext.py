@@ -14,7 +14,7 @@ from harness.sink import Sink
 from harness.sink_rules import Rule
 from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
 from mta.delivery.remote.interface import Connection
-from mta.delivery.replies.hints import MAX_HOSTS, HostNotices, clear_text_notice, without_tls
+from mta.delivery.replies.hints import clear_text_notice, without_tls
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.smtp.replies import read_reply
@@ -22,7 +22,6 @@ from mta.tls.client import TrustAnchors, client_options
 from tests.drivers.connector_case import CLEAR, EHLO, ROUTE, AlwaysNoted, Case, request
 
 AUTHORITY = certificates.authority()
-DAY = 86400.0
 
 
 class RealHandshakes(TestCase):
@@ -200,13 +199,6 @@ def test_a_host_that_demands_the_tls_that_failed_does_not_refuse_for_good(answer
         assert without_tls(said, security) == ""
 
 
-def test_a_host_is_reported_once_a_day() -> None:
-    notices = HostNotices()
-    told = [notices.due(host, at) for host, at in (("a.test", 0), ("a.test", DAY - 1), ("b.test", 1), ("a.test", DAY))]
-    assert told == [True, False, True, True]
-    assert not notices.due("a.test", DAY + 1)
-
-
 def test_the_notice_names_the_host_and_the_reason() -> None:
     assert clear_text_notice(ROUTE, "no TLS 1.2") == (
         "mail goes to mx.test[192.0.2.1]:25 in clear, though it offers STARTTLS: no TLS 1.2."
@@ -217,12 +209,3 @@ def test_the_notice_names_the_host_and_the_reason() -> None:
 def test_a_password_that_goes_in_clear_is_named() -> None:
     route = Route("mx.test", "192.0.2.1", 25, credentials=Credentials("u", "p"))
     assert clear_text_notice(route, "no TLS 1.2").startswith("mail and password go to ")
-
-
-@pytest.mark.parametrize(("pause", "room"), [(0.0, False), (DAY, True)])
-def test_the_hosts_that_are_remembered_are_bounded_and_forgotten_after_a_day(pause: float, room: bool) -> None:
-    notices = HostNotices()
-    for number in range(MAX_HOSTS):
-        assert notices.due(f"mx{number}.test", 0.0)
-    assert notices.due("mx.test", pause) is room
-    assert len(notices._last_notice_at) <= MAX_HOSTS
