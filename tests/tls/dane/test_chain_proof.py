@@ -30,7 +30,12 @@ OWN = self_signed([HOST])
 OLD_OWN = self_signed(["elsewhere.test"], expired=True)
 
 
+#: The keys of the host's certificates by serial number, for the servers of test_openssl.
+KEYS: dict[int, Leaf] = {}
+
+
 def chain(leaf: Leaf, *further: Authority) -> list[x509.Certificate]:
+    KEYS[leaf.certificate.serial_number] = leaf
     return [leaf.certificate, *leaf.above, *(each.certificate for each in further)]
 
 
