@@ -156,14 +156,9 @@ class ReportReceiver(WebServer):
         super().__post_init__()
         self.reports: list[TlsReport] = []
         self.faults: list[str] = []
-        #: The statuses of the next answers, in place of 201.
-        self.statuses: list[int] = []
 
-    def answer_to(self, request: WebRequest) -> WebAnswer:
+    def own_answer(self, request: WebRequest) -> WebAnswer:
         """Take a report."""
-        self.requests.append(request)
-        if self.statuses:
-            return WebAnswer(self.statuses.pop(0))
         try:
             if request.method != "POST":
                 raise ReportError(f"the method is {request.method}")

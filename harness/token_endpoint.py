@@ -1,53 +1,24 @@
-"""A token endpoint (RFC 6749) over HTTPS for tests, which shares no code with the relay: threads and plain sockets.
+"""A token endpoint (RFC 6749) over HTTPS for tests, which shares no code with the relay.
 
-It records each request, checks client, refresh token or assertion, and gives out numbered tokens. Canned answers come
-before its own.
+It checks client, refresh token or assertion, and gives out numbered tokens.
 """
 
 import base64
 import json
-import ssl
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self, cast
-from urllib.parse import parse_qsl
+from typing import Any, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from harness.processes import free_port
-from harness.waiting import PATIENCE
+from harness.web_server import WebAnswer, WebRequest, WebServer
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
-
-
-@dataclass(frozen=True)
-class TokenRequest:
-    """One request as it came; `at` is in seconds since 1970."""
-
-    path: str
-    form: Mapping[str, str]
-    headers: Mapping[str, str]
-    at: float
-
-
-@dataclass
-class CannedAnswer:
-    """An answer that is given in place of the endpoint's own, once. A dict as the body is sent as JSON.
-
-    The answer waits for `hold`, if there is one.
-    """
-
-    status: int = 200
-    body: Any = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    hold: threading.Event | None = None
 
 
 class _Refused(Exception):
@@ -55,11 +26,11 @@ class _Refused(Exception):
 
 
 @dataclass
-class TokenEndpoint:
+class TokenEndpoint(WebServer):
     """The server. A context manager; `requests` and `tokens` may be read, and the rules changed, at any time."""
 
-    #: Certificate chain and key, PEM.
-    tls: tuple[str, str]
+    address: str = "127.0.0.1"
+    port: int = 0
     #: The secrets of clients by their ids; others are refused. None lets every client in.
     clients: dict[str, str] | None = None
     #: The refresh tokens that are valid; the list changes if they are rotated.
@@ -74,54 +45,29 @@ class TokenEndpoint:
     expires_in: int = 3600
     #: The beginning of the tokens that are given out.
     prefix: str = "token"
-    answers: list[CannedAnswer] = field(default_factory=list)
-    address: str = "127.0.0.1"
-    port: int = 0
 
     def __post_init__(self) -> None:
-        self.requests: list[TokenRequest] = []
-        #: The access tokens that were given out, the claims of each assertion, and the handshakes that failed.
+        """Begin without tokens."""
+        super().__post_init__()
+        #: The access tokens that were given out, and the claims of each assertion.
         self.tokens: list[str] = []
         self.claims: list[dict[str, Any]] = []
-        self.broken_handshakes = 0
-        self.lock = threading.Lock()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(*self.tls)
 
     @property
     def url(self) -> str:
         """The URL of the endpoint, by its address."""
         return f"https://{self.address}:{self.port}/token"
 
-    def __enter__(self) -> Self:
-        self.port = self.port or free_port()
-        self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
-        return self
+    def own_answer(self, request: WebRequest) -> WebAnswer:
+        """Grant a token, or refuse it."""
+        try:
+            return _json(200, self._granted(request))
+        except _Refused as refused:
+            code, description = refused.args
+            body = {"error": code, "error_description": description}
+            return _json(401 if code == "invalid_client" else 400, body)
 
-    def __exit__(self, *exc: object) -> None:
-        for answer in self.answers:
-            if answer.hold is not None:
-                answer.hold.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def answer(self, request: TokenRequest) -> CannedAnswer:
-        """Record a request and return its answer."""
-        with self.lock:
-            self.requests.append(request)
-            if self.answers:
-                return self.answers.pop(0)
-            try:
-                return CannedAnswer(200, self._granted(request))
-            except _Refused as refused:
-                code, description = refused.args
-                body = {"error": code, "error_description": description}
-                return CannedAnswer(401 if code == "invalid_client" else 400, body)
-
-    def _granted(self, request: TokenRequest) -> dict[str, Any]:
+    def _granted(self, request: WebRequest) -> dict[str, Any]:
         form = request.form
         if request.path.endswith("/devicecode"):
             return self._device_code()
@@ -196,50 +142,9 @@ def verified_claims(assertion: str, issuers: Mapping[str, RSAPublicKey], audienc
     return claims
 
 
+def _json(status: int, body: Mapping[str, Any]) -> WebAnswer:
+    return WebAnswer(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+
 def _octets(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, endpoint: TokenEndpoint) -> None:
-        super().__init__((endpoint.address, endpoint.port), _Handler)
-        self.endpoint = endpoint
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """Shake hands in the thread of the connection, then serve it."""
-        request.settimeout(PATIENCE)
-        try:
-            secured = self.endpoint.context.wrap_socket(request, server_side=True)
-        except OSError:
-            self.endpoint.broken_handshakes += 1
-            return
-        with secured:
-            super().finish_request(secured, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing about clients that are gone."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def do_POST(self) -> None:
-        text = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
-        form = dict(parse_qsl(text, keep_blank_values=True))
-        request = TokenRequest(self.path, form, dict(self.headers.items()), time.time())
-        answer = self.server.endpoint.answer(request)
-        if answer.hold is not None:
-            answer.hold.wait(PATIENCE)
-        body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Log nothing."""

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from harness.certificates import authority
 from harness.sink_rules import Rule
-from harness.token_endpoint import CannedAnswer
+from harness.web_server import WebAnswer
 from tests.endtoend.mails import mail
 from tests.endtoend.secret_search import commands
 from tests.endtoend.world import TO, outcome, received
@@ -191,7 +191,7 @@ def test_mail_waits_while_the_endpoint_refuses_and_one_line_says_what_to_do(worl
 @pytest.mark.long
 @pytest.mark.parametrize("status", [503, 429])
 def test_mail_waits_while_the_endpoint_is_busy_and_goes_out_when_it_answers(world, status):
-    tokens = endpoint(world, answers=[CannedAnswer(status, f"busy {CLIENT_SECRET}".encode(), {"Retry-After": "1"})])
+    tokens = endpoint(world, answers=[WebAnswer(status, f"busy {CLIENT_SECRET}".encode(), {"Retry-After": "1"})])
     sink = provider(world, tokens.tokens)
     relay = world.relay(sink, **other(world, sink, tokens))
     relay.submit(mail(), TO)

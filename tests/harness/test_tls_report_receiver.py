@@ -10,7 +10,7 @@ import pytest
 
 from harness.certificates import self_signed
 from harness.tls_report_receiver import ReportError, ReportReceiver, report_in_mail, report_of
-from harness.web_server import WebRequest
+from harness.web_server import WebAnswer, WebRequest
 
 # RFC 8460 appendix B, with the numbers of its failures in agreement.
 EXAMPLE = {
@@ -105,11 +105,11 @@ def test_reports_come_by_post(tmp_path):
     receiver = ReportReceiver(tls, "127.0.0.1")
 
     def status(method, kind, body):
-        return receiver.answer_to(WebRequest(method, "/v1/tlsrpt", {"Content-Type": kind}, body, 0)).status
+        return receiver.answer_to(WebRequest(method, "/v1/tlsrpt", {"Content-Type": kind}, body)).status
 
     assert status("POST", "application/tlsrpt+gzip", packed(EXAMPLE)) == 201
     assert status("PUT", "application/tlsrpt+gzip", packed(EXAMPLE)) == 400
     assert status("POST", "application/json", json.dumps(EXAMPLE).encode()) == 400
-    receiver.statuses = [503]
+    receiver.answers = [WebAnswer(503)]
     assert status("POST", "application/tlsrpt+gzip", packed(EXAMPLE)) == 503
     assert ([report.domain for report in receiver.reports], len(receiver.faults)) == (["company-y.example"], 2)

@@ -8,7 +8,6 @@ import pytest
 
 from harness.certificates import authority
 from harness.policy_host import POLICY_PATH, policy
-from harness.processes import free_port
 from harness.waiting import until
 from harness.web_server import WebAnswer, WebServer
 
@@ -18,7 +17,7 @@ ROOT = authority()
 @pytest.fixture
 def web(tmp_path):
     tls = tuple(map(str, ROOT.leaf(["localhost"]).write(tmp_path)))
-    with WebServer(tls, "127.0.0.1", policy("testing", ["*.mx.test"], 600), port=free_port()) as server:
+    with WebServer(tls, "127.0.0.1", policy("testing", ["*.mx.test"], 600), port=0) as server:
         yield server
 
 
@@ -43,6 +42,14 @@ def test_another_answer_and_an_expired_certificate_count_from_then_on(web, tmp_p
     with pytest.raises(urllib.error.URLError, match="expired"):
         fetch(web)
     until(lambda: web.broken_handshakes == 1, what="the handshake that the client broke off")
+
+
+def test_the_next_answers_are_given_once_each(web):
+    web.answers = [WebAnswer(503), WebAnswer(200, b"another")]
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        fetch(web)
+    assert fetch(web)[1] == b"another"
+    assert fetch(web)[1] == web.answer.body
 
 
 def test_a_silent_server_takes_the_connection_and_says_nothing(web):

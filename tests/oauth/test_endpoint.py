@@ -10,7 +10,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from harness.certificates import authority
-from harness.token_endpoint import CannedAnswer, TokenEndpoint
+from harness.token_endpoint import TokenEndpoint
+from harness.web_server import WebAnswer
 from mta.dns.answers import AddressAnswer, Found
 from mta.https.client import HttpsClient, HttpsOptions
 from mta.message.outcome import TryLater
@@ -107,7 +108,7 @@ class EndpointTests(TestCase):
         assert self.endpoint.requests == []
 
     async def test_a_redirect_is_not_followed(self) -> None:
-        self.endpoint.answers.append(CannedAnswer(307, b"", {"Location": self.url}))
+        self.endpoint.answers.append(WebAnswer(307, b"", {"Location": self.url}))
         text = await self.text(self.source(ClientCredentials(self.url, "id", "secret", "")))
         assert (
             "the token endpoint answers with status 307 and no token, but with another place: https://login.example.test:"
