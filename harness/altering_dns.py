@@ -2,6 +2,7 @@
 
 import socketserver
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -138,6 +139,11 @@ class _Tcp(socketserver.ThreadingTCPServer):
         super().__init__((dns_server.address, _PORT), _TcpHandler)
         self.dns_server = dns_server
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing about clients that are gone."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
 
 class _TcpHandler(socketserver.StreamRequestHandler):
     server: _Tcp
@@ -151,6 +157,3 @@ class _TcpHandler(socketserver.StreamRequestHandler):
                 return
             with suppress(OSError):
                 self.wfile.write(struct.pack("!H", len(reply)) + reply)
-
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing about clients that are gone."""
