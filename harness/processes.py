@@ -57,6 +57,15 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
+def with_mounts(mounts: Mapping[str, Path]) -> list[str]:
+    """Return a prefix for commands with which they see these files and folders in place of the host's, by their paths.
+
+    Only root may use it.
+    """
+    binds = " && ".join(f"mount --bind {own} {path}" for path, own in mounts.items())
+    return ["unshare", "--mount", "sh", "-c", f'{binds} && exec "$@"', "sh"]
+
+
 def greets(port: int) -> bool:
     """Whether a mail server greets on this port of 127.0.0.1."""
     try:

@@ -3,7 +3,7 @@
 All live in a network of their own with public addresses, where MX hosts listen at port 25 and policy hosts at 443.
 """
 
-import hashlib
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,21 +12,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from harness import network_namespace, zone_servers
 from harness.altering_dns import AlteringDns
 from harness.certificates import Authority, Leaf, authority
-from harness.daemon import Daemon
+from harness.daemon import Daemon, program
 from harness.network import Network
 from harness.network_namespace import public_address, public_network
 from harness.policy_host import policy_host, record
+from harness.processes import with_mounts
 from harness.sink import Sink
 from harness.sink_rules import Rule
 from harness.waiting import until
 from harness.web_server import WebAnswer, WebServer
 from harness.zone_servers import Nsd, Unbound
 from harness.zone_tree import TreeZone, ZoneTree
+from tests.drivers.tlsa import tlsa as tlsa_record
 from tests.endtoend.mails import mail
 
 #: The authority that the relay trusts, and one that it does not.
@@ -51,6 +52,8 @@ class SecureWorld:
         self.network = network
         self.home = home
         self.tree = ZoneTree(NAME_SERVER)
+        self._anchor = home / "anchor"
+        self._anchor.write_text(self.tree.anchor)
         self._stack = stack
         self._hosts = count(10)
         self._files = count()
@@ -114,10 +117,7 @@ class SecureWorld:
         """Return a relay before its start. It trusts `ROOT`, and validates from the root of the domains on."""
         common = {"DNS_SERVERS": DNS, "SSL_CERT_FILE": str(ROOT.write(self.home)), "RETRY_SCHEDULE": "F,10m,1s"}
         relay = Daemon(self.home / name, **{**common, **settings})
-        anchor = self.home / "anchor"
-        anchor.write_text(self.tree.anchor)
-        mounted = f'mount --bind {anchor} {_ANCHOR} && exec "$@"'
-        relay.child.command[:0] = ["unshare", "--mount", "sh", "-c", mounted, "sh"]
+        relay.child.command[:0] = self._anchored()
         self._stack.callback(relay.__exit__)
         return relay
 
@@ -125,6 +125,15 @@ class SecureWorld:
         """Publish the domains, and return a running relay."""
         self.publish()
         return self._stack.enter_context(self.stopped_relay(**settings))
+
+    def tool(self, relay: Daemon, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run the operator's command with the environment of a relay and its trust anchor."""
+        command = [*self._anchored(), program("smtprelay"), *arguments]
+        return subprocess.run(command, env=relay.environment, capture_output=True, text=True, check=False)
+
+    def _anchored(self) -> list[str]:
+        """Return a prefix for commands that validate from the root of the domains on."""
+        return with_mounts({str(_ANCHOR): self._anchor})
 
     def _new_address(self, name: str) -> str:
         address = public_address(next(self._hosts))
@@ -180,11 +189,7 @@ def secure_world(home: Path) -> Iterator[SecureWorld]:
         yield SecureWorld(network, home, stack)
 
 
-def tlsa(usage: int, selector: int, certificate: x509.Certificate, matching: int = 1) -> str:
-    """Return the TLSA record (RFC 6698) of a certificate, as a zone has it."""
-    whole = certificate.public_bytes(Encoding.DER)
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    data = key if selector else whole
-    if matching:
-        data = hashlib.new({1: "sha256", 2: "sha512"}[matching], data).digest()
-    return f"{usage} {selector} {matching} {data.hex()}"
+def tlsa(usage: int, selector: int, certificate: x509.Certificate) -> str:
+    """Return the TLSA record with these numbers and a SHA-256 digest of a certificate, as a zone has it."""
+    made = tlsa_record(usage, selector, 1, certificate)
+    return f"{made.usage} {made.selector} {made.matching} {made.data.hex()}"

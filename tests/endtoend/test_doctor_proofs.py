@@ -1,10 +1,9 @@
 """`smtprelay doctor` on domains that demand proof of their MX hosts: the records, and whether they hold."""
 
 import json
-import subprocess
 
 from harness.certificates import self_signed
-from harness.daemon import Daemon, program
+from harness.daemon import Daemon
 from harness.policy_host import policy
 from harness.web_server import WebAnswer
 from tests.endtoend.secure_world import ROOT, SecureWorld, tlsa
@@ -13,12 +12,9 @@ Found = dict[str, list[tuple[str, str]]]
 OWN = "mail.own.example"
 
 
-def doctor(daemon: Daemon, *words: str) -> Found:
-    """Return the level and text of each finding by check. The command has the trust anchor of the tests."""
-    mounted = daemon.child.command[:6]
-    assert mounted[-1] == "sh"
-    command = [*mounted, program("smtprelay"), "doctor", "--json", "--block-list", "none", *words]
-    done = subprocess.run(command, env=daemon.environment, capture_output=True, text=True, check=False)
+def doctor(secure: SecureWorld, relay: Daemon, *words: str) -> Found:
+    """Return the level and text of each finding by check."""
+    done = secure.tool(relay, "doctor", "--json", "--block-list", "none", *words)
     assert done.stdout, done.stderr
     found: Found = {}
     for each in json.loads(done.stdout)["findings"]:
@@ -47,7 +43,7 @@ def test_the_records_of_a_destination_are_told_and_tried(secure: SecureWorld) ->
     secure.tree.set("_smtp._tls.dane.example", "TXT", '"v=TLSRPTv1; rua=mailto:reports@dane.example"')
     secure.publish()
     names = [f"{name}.example" for name in ("sts", "dane", "wrong", "missing", "plain")]
-    found = doctor(secure.stopped_relay(), *(word for name in names for word in ("--to", name)))
+    found = doctor(secure, secure.stopped_relay(), *(word for name in names for word in ("--to", name)))
     sts = "sts.example demands verified TLS (enforce, 1 day), and its policy names its MX hosts"
     assert text(found, "destination/mta-sts", "sts.example demands") == ("ok", sts)
     level, seen = text(found, "destination/mta-sts", "wrong.example demands")
@@ -84,7 +80,7 @@ def test_the_records_of_an_own_domain_are_checked_against_the_relays_certificate
     secure.publish()
     certificate, key = secure.files(new)
     relay = secure.stopped_relay(MAILNAME=OWN, CERTIFICATE_PATH=certificate, KEY_PATH=key)
-    found = doctor(relay, "own.example")
+    found = doctor(secure, relay, "own.example")
     assert text(found, "domain/mta-sts") == (
         "failure",
         f"the MTA-STS policy of own.example does not name its MX hosts {OWN}, which get no mail by it",
@@ -96,7 +92,7 @@ def test_the_records_of_an_own_domain_are_checked_against_the_relays_certificate
     secure.tree.set("_smtp._tls.own.example", "TXT", '"v=TLSRPTv1; rua=mailto:reports@own.example"')
     secure.publish()
     host.answer = policy("enforce", [OWN])
-    found = doctor(relay, "own.example")
+    found = doctor(secure, relay, "own.example")
     assert text(found, "domain/mta-sts") == ("ok", "own.example has MTA-STS (enforce, 1 day) and TLS-RPT")
     assert text(found, "domain/dane") == (
         "ok",

@@ -17,7 +17,7 @@ import pytest
 from harness.certificates import authority
 from harness.daemon import ROOT, Daemon, program
 from harness.network import Network, NoNetworkError, connect
-from harness.processes import Child, free_port
+from harness.processes import Child, free_port, with_mounts
 from harness.shifted_clock import WallClock
 from harness.sink import Sink
 from harness.sink_rules import Rule
@@ -90,9 +90,7 @@ class States:
 
     def mounted(self) -> list[str]:
         """Return the beginning of a command that sees the files in place of the host's, and its folder as a volume."""
-        mounts = {**self.mounts, str(self.folder): self.folder}
-        binds = " && ".join(f"mount --bind {own} {path}" for path, own in mounts.items())
-        return ["unshare", "--mount", "sh", "-c", f'{binds} && exec "$@"', "sh"]
+        return with_mounts({**self.mounts, str(self.folder): self.folder})
 
     def publish(self, changes: Mapping[str, Any], servers: tuple[str, ...] = SERVERS) -> None:
         """Have some of the servers answer with changed records; None takes a name away."""

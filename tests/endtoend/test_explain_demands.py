@@ -1,19 +1,16 @@
 """`smtprelay explain` tells what MX hosts must prove, and why, with what their domain publishes now."""
 
 import json
-import subprocess
 
-from harness.daemon import Daemon, program
+from harness.daemon import Daemon
 from harness.policy_host import policy
 from tests.endtoend.mails import mail
 from tests.endtoend.secure_world import ROOT, SecureWorld, tlsa
 
 
-def explained(relay: Daemon, *arguments: str) -> str:
-    """Return the explanation by a command that has the trust anchor of the relay."""
-    mounted = relay.child.command[: relay.child.command.index(program("twistd"))]
-    command = [*mounted, program("smtprelay"), "explain", *arguments]
-    done = subprocess.run(command, env=relay.environment, capture_output=True, text=True, check=False)
+def explained(secure: SecureWorld, relay: Daemon, *arguments: str) -> str:
+    """Return the explanation by the command."""
+    done = secure.tool(relay, "explain", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -28,7 +25,7 @@ def test_a_domain_is_explained_with_its_policy_and_the_proofs_of_its_hosts(secur
     secure.tree.set("_25._tcp.mx1.example.org", "TLSA", tlsa(3, 1, shown.certificate))
     relay = secure.relay(TLS_POLICY="example.net=verify; *=require")
     # The relay does not know the policy yet, so it is fetched for the explanation.
-    said = explained(relay, "example.org")
+    said = explained(secure, relay, "example.org")
     record = tlsa(3, 1, shown.certificate)[:14]
     for words in (
         "left out: the MTA-STS policy of example.org does not name it",
@@ -46,10 +43,10 @@ def test_a_domain_is_explained_with_its_policy_and_the_proofs_of_its_hosts(secur
     fetched = len(web.requests)
     relay.start()
     # Now the policy is that of the file of the relay.
-    page = json.loads(explained(relay, "example.org", "--json"))
+    page = json.loads(explained(secure, relay, "example.org", "--json"))
     assert page["policy"][0].startswith("MTA-STS: enforce, mx *.example.org; until 20")
     assert len(web.requests) == fetched
-    said = explained(relay, "example.net")
+    said = explained(secure, relay, "example.net")
     assert "TLS_POLICY: example.net=verify decides, whatever the domain publishes" in said
 
 
@@ -58,7 +55,9 @@ def test_described_mail_is_explained_with_the_proof_of_its_hosts(secure: SecureW
     secure.host("mx.example.org", shows=ROOT.leaf(["mx.example.org"]))
     secure.policy_host("example.org", policy("enforce", ["mx.example.org"]))
     relay = secure.relay(TLS_POLICY="example.net=verify")
-    said = explained(relay, "--client", "127.0.0.1", "--from", "a@b.example", "--to", "ann@example.org", "--dns")
+    said = explained(
+        secure, relay, "--client", "127.0.0.1", "--from", "a@b.example", "--to", "ann@example.org", "--dns"
+    )
     assert "tls        mx.example.org: with TLS only, a known authority must certify mx.example.org" in said
-    said = explained(relay, "--client", "127.0.0.1", "--from", "a@b.example", "--to", "ann@example.net")
+    said = explained(secure, relay, "--client", "127.0.0.1", "--from", "a@b.example", "--to", "ann@example.net")
     assert "tls        TLS_POLICY has example.net=verify" in said

@@ -10,7 +10,7 @@ import pytest
 
 from harness import postfix
 from harness.postfix import Postfix
-from harness.processes import Child, find_program, free_port
+from harness.processes import Child, find_program, free_port, with_mounts
 from harness.waiting import PATIENCE, until
 from tests.endtoend.mails import mail
 from tests.endtoend.policy_matrix import POLICIES, STATES, domain_of, make_domains, recipients
@@ -111,7 +111,7 @@ def in_network(secure):
     """Return the command that runs another one with the name server of the tests."""
     conf = secure.home / "resolv.conf"
     conf.write_text(f"nameserver {DNS}\noptions edns0 trust-ad\n")
-    return ["unshare", "--mount", "sh", "-c", f'mount --bind {conf} /etc/resolv.conf && exec "$@"', "sh"]
+    return with_mounts({"/etc/resolv.conf": conf})
 
 
 @pytest.mark.skipif(postfix.why_not() is not None, reason=postfix.why_not() or "")

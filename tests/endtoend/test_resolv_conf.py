@@ -9,7 +9,7 @@ import pytest
 
 from harness.daemon import ROOT, Daemon
 from harness.network import Network, NoNetworkError
-from harness.processes import Child
+from harness.processes import Child, with_mounts
 from harness.sink import Sink
 from harness.waiting import until
 from tests.endtoend.mails import mail
@@ -31,13 +31,12 @@ def dns_server(folder: Path) -> Child:
 def test_mail_goes_out_once_the_file_names_a_server_that_answers(tmp_path, workers):
     conf = tmp_path / "resolv.conf"
     conf.write_text("nameserver 127.0.0.1\n")
-    mounted = f'mount --bind {conf} /etc/resolv.conf && exec "$@"'
     try:
         with Network() as network, network.entered(), Sink() as sink, dns_server(tmp_path) as dns:
             until(lambda: "ready" in dns.text, what="the DNS server")
             settings = {"SMTPPORTOUT": str(sink.port), "PRIVATE_DESTINATIONS": "allow", "RETRY_SCHEDULE": "F,10m,1s"}
             relay = Daemon(tmp_path / "relay", WORKERS=workers, **settings)
-            relay.child.command[:0] = ["unshare", "--mount", "sh", "-c", mounted, "sh"]
+            relay.child.command[:0] = with_mounts({"/etc/resolv.conf": conf})
             with relay:
                 relay.submit(mail(), TO)
                 (event, *_) = relay.wait_for_events("deferred")
