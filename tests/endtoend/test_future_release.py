@@ -40,6 +40,7 @@ def test_an_operator_sends_a_waiting_message_by_its_id_now(world):
     with relay.client() as client:
         client.sendmail("sender@sender.test", TO, mail(), mail_options=["HOLDUNTIL=2001-01-01T00:00:00Z"])
         received(sink)
+        relay.wait_until_empty()
         client.sendmail("sender@sender.test", TO, mail(), mail_options=["HOLDFOR=3600"])
     (entry,) = relay.queue()
     assert relay.tool("queue", "retry", entry["id"]).returncode == 0

@@ -99,19 +99,3 @@ def test_recipients_beyond_the_first_hosts_limit_go_to_it_at_once(world):
     # The last two go over connections of their own, in either order.
     assert sorted(len(message.recipients) for message in messages) == [1, 2, 2]
     assert relay.events("deferred") == []
-
-
-def test_announced_limits_divide_the_recipients_and_the_messages(world):
-    sink = world.sink(extensions=(*OFFERS, "LIMITS RCPTMAX=2 MAILMAX=3"))
-    relay = world.relay(sink, RETRY_SCHEDULE="F,1h,10m")
-    relay.submit(mail(), "first@example.test")
-    received(sink)
-    relay.submit(mail(), [f"u{number}@example.test" for number in range(1, 6)])
-    messages = received(sink, 4)
-    relay.wait_until_empty()
-    assert sorted(len(message.recipients) for message in messages) == [1, 1, 2, 2]
-    relay.submit(mail(), "last@example.test")
-    received(sink, 5)
-    relay.wait_until_empty()
-    assert sink.connections >= 2
-    assert relay.events("deferred") == []
