@@ -686,7 +686,7 @@ MAY_IMPORT = {
         "mta.cli.state",
         "mta.config",
         "mta.daemon.parts.deciding",
-        "mta.daemon.secure.strangers",
+        "mta.daemon.secure",
         "mta.delivery.remote.connector",
         "mta.dkim",
         "mta.dns.dnssec",

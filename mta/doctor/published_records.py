@@ -132,13 +132,15 @@ def _own_sts(found: PublishedRecords) -> Finding:
     if policy is None:
         seen = f"{domain} announces an MTA-STS policy, and other servers cannot have it: {found.fault}"
         return failure(check, seen, "mend that, or remove the record of _mta-sts")
-    level = failure if policy.mode is StsMode.ENFORCE else warning
     if policy.mode is StsMode.NONE:
         return ok(check, f"{domain} has ended its MTA-STS policy")
+    enforced = policy.mode is StsMode.ENFORCE
+    level = failure if enforced else warning
     _, others = _by_policy(found, policy)
     if others:
         lines = ", ".join(f"`mx: {host}`" for host in others[:_SHOWN])
-        seen = f"the MTA-STS policy of {domain} does not name its MX hosts {_few(others)}, which get no mail by it"
+        effect = "get no mail by it" if enforced else "will get no mail once it is enforced"
+        seen = f"the MTA-STS policy of {domain} does not name its MX hosts {_few(others)}, which {effect}"
         return level(check, seen, f"add {lines} to the policy, then change the id in the record")
     for host in found.hosts:
         if host.certificate is not None and host.certificate.sts_fault:

@@ -123,7 +123,7 @@ def own(policy: StsPolicy | None, tlsa: TlsaFinding | None, certificate: OwnCert
         (records(NONE), Level.OK, "has ended"),
         (replace(records(), announced=True, fault="the record has no id"), Level.FAILURE, "cannot have it: the record"),
         (records(ENFORCE, None, None), Level.FAILURE, "does not name its MX hosts mx2.a.test, which get no mail by it"),
-        (records(TESTING, None, None), Level.WARNING, "does not name its MX hosts mx2.a.test"),
+        (records(TESTING, None, None), Level.WARNING, "mx2.a.test, which will get no mail once it is enforced"),
         (own(ENFORCE, None, OwnCertificate("it has expired")), Level.FAILURE, "the relay's is not: it has expired"),
         (own(TESTING, None, OwnCertificate("it has expired")), Level.WARNING, "the relay's is not: it has expired"),
         (records(replace(ENFORCE, max_age=3600)), Level.WARNING, "ends after 3600 s"),

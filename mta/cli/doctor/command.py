@@ -132,7 +132,7 @@ def _findings(asked: DoctorRequest) -> tuple[Settings | None, list[Finding]]:
         if smarthosts_of(settings) or asked.destinations or named:
             trials = runner(remote_trials(settings, asked.destinations, named, _ignore))
         identity, host, relay, domains, *others = [_result(future) for future in local]
-    remote = list(_remote_findings(settings, asked.destinations, trials))
+    remote = list(remote_findings(settings, asked.destinations, trials))
     records = [each for domain in named for each in check_own_domain(trials.published[domain])]
     return settings, [
         *identity,
@@ -145,12 +145,13 @@ def _findings(asked: DoctorRequest) -> tuple[Settings | None, list[Finding]]:
     ]
 
 
-def _remote_findings(settings: Settings, destinations: Sequence[str], trials: RemoteTrials) -> Iterator[Finding]:
+def remote_findings(settings: Settings, destinations: Sequence[str], trials: RemoteTrials) -> Iterator[Finding]:
+    """Yield findings about smarthosts and, if mail goes to MX hosts, about those of destinations and their records."""
+    by_smarthost = only_by_smarthost(settings)
     yield from check_smarthosts(trials.smarthosts)
-    yield from check_mx_hosts(trials.mx_hosts, by_smarthost=only_by_smarthost(settings))
-    for domain in destinations:
-        if domain in trials.published:
-            yield from check_destination(trials.published[domain], trials.followed)
+    yield from check_mx_hosts(trials.mx_hosts, by_smarthost=by_smarthost)
+    for domain in () if by_smarthost else destinations:
+        yield from check_destination(trials.published[domain], trials.followed)
 
 
 def _sections(subject: Subject, asked: DoctorRequest, named: Sequence[str]) -> list[Callable[[], Iterable[Finding]]]:

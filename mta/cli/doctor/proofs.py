@@ -10,6 +10,7 @@ from mta.cli.doctor.relay_facts import untrusted
 from mta.config.readers.secure_delivery import StsUse
 from mta.config.settings import Settings
 from mta.daemon.parts.deciding import own_sockets
+from mta.daemon.secure.secured_mx import demand_terms
 from mta.daemon.secure.strangers import strangers_client, strangers_hosts
 from mta.dns.dnssec.authenticity import Authenticity
 from mta.dns.dnssec.choosing import DnssecUnavailable, choose
@@ -17,7 +18,6 @@ from mta.dns.resolver import DnsResolver
 from mta.doctor.drivers.published import PublishedLookups, with_certificate
 from mta.doctor.published_records import Followed, OwnCertificate, PublishedHost, PublishedRecords
 from mta.routing.demands.dane import Dane, TlsaFinding, TlsaState
-from mta.routing.demands.deciding import DemandTerms
 from mta.routing.demands.proof import Proof, ProofSource
 from mta.routing.demands.secured import SecuredRouting
 from mta.routing.direct import DirectRouting
@@ -76,9 +76,8 @@ class ProofParts:
 
     def secure(self, found: Mapping[str, PublishedRecords]) -> Callable[[DirectRouting], SecuredRouting]:
         """Return the routing by MX with the demands of the settings and of these records."""
-        secure = self._settings.secure_delivery
-        policies = None if secure.sts is StsUse.OFF else FoundPolicies(found)
-        terms = DemandTerms(secure.tls_policy, enforce_sts=secure.sts is StsUse.ENFORCE)
+        policies = None if self._settings.secure_delivery.sts is StsUse.OFF else FoundPolicies(found)
+        terms = demand_terms(self._settings)
 
         def routing(direct: DirectRouting) -> SecuredRouting:
             seconds = self._reactor.seconds

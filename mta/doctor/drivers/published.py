@@ -12,12 +12,11 @@ from mta.routing.demands.dane import Dane, TlsaFinding
 from mta.routing.direct import mx_records
 from mta.sts.fetches import Fetcher
 from mta.sts.fetching import PolicyFetchError
+from mta.sts.interface import PATIENCE
 from mta.sts.record import RecordError, policy_id, record_name
 from mta.tls_reports.record import record_name as reports_name
 from mta.tls_reports.record import report_targets
 
-#: Seconds for the policy of a domain.
-PATIENCE = 15.0
 #: MX hosts of a domain that are looked at.
 MAX_HOSTS = 5
 
