@@ -204,7 +204,7 @@ def _route(settings: Settings) -> Iterator[str]:
 
 
 def _proof(secure: SecureDelivery) -> Iterator[str]:
-    """Yield what MX hosts must prove, of which the domains publish the most."""
+    """Yield the proof that MX hosts must give, by their domains and by TLS_POLICY."""
     sts = {StsUse.ENFORCE: "MTA-STS", StsUse.TESTING: "MTA-STS for testing only"}.get(secure.sts)
     dane = f"DANE (DNSSEC={secure.dnssec.value})" if secure.uses_dane else None
     published = " and ".join(filter(None, (sts, dane)))

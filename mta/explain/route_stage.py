@@ -120,7 +120,7 @@ def _entry(address: Address, choice: RouteChoice | None, relay: DecidingParts) -
 
 
 def _demands(plan: Plan) -> Iterator[str]:
-    """Yield what each host of a plan must prove; hosts with the same demand are told together."""
+    """Yield the proof that each host of a plan must give; hosts with the same demand are told together."""
     for demand, group in groupby(plan.routes, demanded_of):
         if demand:
             yield f"{', '.join(dict.fromkeys(route.host for route in group))}: {demand}"

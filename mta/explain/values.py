@@ -100,7 +100,7 @@ class RouteVerdict:
     otherwise: str = ""
     #: The rules that were asked and do not apply, each with the condition that is the reason.
     passed_over: tuple[str, ...] = ()
-    #: What each MX host must prove of itself, and why, if that is demanded and the hosts were looked up.
+    #: The proof that each MX host must give, and its reason, if one is demanded and the hosts were looked up.
     demands: tuple[str, ...] = ()
 
 

@@ -24,8 +24,14 @@ from mta.explain.present import PresentRelay
 T = TypeVar("T")
 PageT_co = TypeVar("PageT_co", covariant=True)
 
-#: Makes decisions with a resolver, and with the demands on MX hosts if they are given.
-Work = Callable[..., Coroutine[Any, Any, Any]]
+
+class Work(Protocol):
+    """Makes decisions."""
+
+    def __call__(self, resolver: Resolver, demands: DemandSource | None = None, /) -> Coroutine[Any, Any, Any]:
+        """Return the result of the decisions with a resolver, and with the demands on MX hosts if they are given."""
+
+
 #: Runs such work with a resolver of these settings.
 Runner = Callable[[Settings, Work], Any]
 

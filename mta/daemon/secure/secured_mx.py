@@ -85,7 +85,10 @@ class SecuredMx(MultiService):
         return maybeDeferred(super().stopService)
 
     def session_ended(self, session: TlsSession) -> None:
-        """Have a policy looked at again that a host did not follow, so that the next attempt knows the present one."""
+        """Have TLS reports count a session. If it failed by a policy, have the policy looked at again.
+
+        The next attempt then knows the present policy.
+        """
         if self._reporting is not None:
             self._reporting.session_ended(session)
         proof = session.route.proof

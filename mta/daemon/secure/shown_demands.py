@@ -59,7 +59,7 @@ class ShownDemands:
         )
 
     def about(self, domain: str) -> PolicyFacts:
-        """Return what is known of the policy of a domain that was just routed."""
+        """Return the facts about the policy of a domain that was just routed."""
         return PolicyFacts() if self._policies is None else self._policies.facts.get(domain.lower(), PolicyFacts())
 
     def close(self) -> None:

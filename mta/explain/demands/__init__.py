@@ -1,1 +1,1 @@
-"""The demands on MX hosts in explanations: what a host must prove, and what its domain publishes."""
+"""The demands on MX hosts in explanations: the proof that a host must give, and the records of its domain."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
-    """What is known of the MTA-STS policy of a domain besides its text."""
+    """The facts about the MTA-STS policy of a domain besides its text."""
 
     #: When it ends, wall-clock seconds; None if there is none.
     until: float | None = None
@@ -25,7 +25,7 @@ class DemandSource(Protocol):
         """Return the routing by MX with demands."""
 
     def about(self, domain: str) -> PolicyFacts:
-        """Return what is known of the policy of a domain that was just routed."""
+        """Return the facts about the policy of a domain that was just routed."""
 
 
 @dataclass(frozen=True, slots=True)

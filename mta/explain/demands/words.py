@@ -16,7 +16,7 @@ _POLICY_PLACE = "TLS_POLICY="
 
 
 def demanded_of(route: Route) -> str:
-    """Return what the host of a route must prove, and why; "" if it need not prove anything."""
+    """Return the proof that the host of a route must give, and its reason; "" if it need not give any."""
     if route.proof is not None:
         return _proof_words(route.host, route.proof)
     if route.tls_place.startswith(_POLICY_PLACE):
@@ -49,7 +49,7 @@ def _records(proof: "Proof") -> str:
 
 
 def policy_lines(facts: DemandFacts) -> Iterator[str]:
-    """Yield the entry of TLS_POLICY and what the domain publishes, with the records of each host that has some."""
+    """Yield the entry of TLS_POLICY, the policy of the domain, and the TLSA records of each host that has some."""
     secured, published = facts.secured, facts.secured.published
     if secured.entry is not None:
         yield f"TLS_POLICY: {secured.entry} decides, whatever the domain publishes"

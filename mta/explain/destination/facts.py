@@ -17,7 +17,7 @@ class TlsFact:
     rule: TlsRule
     implicit: bool
     place: str
-    #: What the hosts must prove besides, in words; "" if nothing.
+    #: The proof that the hosts must give besides, in words; "" if none.
     demand: str = ""
 
 
