@@ -85,7 +85,8 @@ class Entry:
     #: "" is the null sender.
     sender: str
     size: int
-    #: When it was accepted; when it is to be released if its client had it wait (`mta.queue.ids.release_of`).
+    #: The time from which its age counts: its release if its client had it wait (`mta.queue.ids.release_of`), else the
+    #: time at which it was accepted.
     created: float
     client: str
     held: bool
@@ -157,7 +158,7 @@ class Summary:
     messages: int
     held: int
     claimed: int
-    #: When the oldest waiting message was created.
+    #: The least `Entry.created` of the messages that wait; a queue need not look at more than the first thousand.
     oldest: float | None
     recipients: dict[Status, int] = field(default_factory=dict)
     ledger: Ledger = Ledger()

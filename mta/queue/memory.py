@@ -200,13 +200,13 @@ class _Store:
         return sorted(shapes, key=lambda shape: (-shape.waiting - shape.held, shape.domain))
 
     def summary(self) -> Summary:
-        waiting = [message for _, message in sorted(self._messages.items()) if message.due is not None]
+        waiting = [message for message in self._messages.values() if message.due is not None]
         recipients = Counter(one.status for message in self._messages.values() for one in message.recipients)
         return Summary(
             len(waiting),
             sum(message.held for message in waiting),
             sum(message.leased for message in waiting),
-            waiting[0].created if waiting else None,
+            min((message.created for message in waiting), default=None),
             {status: recipients[status] for status in Status},
             Ledger(
                 self._accepted,

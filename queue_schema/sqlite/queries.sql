@@ -259,9 +259,12 @@ SELECT count(CASE WHEN due <= ?1 AND NOT held AND NOT leased THEN 1 END), coales
        min(CASE WHEN due <= ?1 AND NOT held AND NOT leased THEN due END)
 FROM message INDEXED BY waiting WHERE due IS NOT NULL;
 
+-- The first message to come may be one that waits for its release, from which its age counts. Only the first thousand
+-- are looked at, because the rows of all would take thirty times as long (measured with 500,000).
+
 -- name: oldest
-SELECT created FROM message
-WHERE id = (SELECT min(id) FROM message INDEXED BY waiting WHERE due IS NOT NULL);
+SELECT min(created) FROM message
+WHERE id IN (SELECT id FROM message INDEXED BY waiting WHERE due IS NOT NULL ORDER BY id LIMIT 1000);
 
 -- name: count_finished
 SELECT count(*) FROM message INDEXED BY history WHERE finished IS NOT NULL;

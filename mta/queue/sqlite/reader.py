@@ -175,7 +175,7 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _summary(connection: sqlite3.Connection) -> Summary:
     messages, held, claimed = connection.execute(SQL.count_messages).fetchone()
-    (oldest,) = connection.execute(SQL.oldest).fetchone() or (None,)
+    (oldest,) = connection.execute(SQL.oldest).fetchone()
     counts = dict.fromkeys(Status, 0)
     for status, count in connection.execute(SQL.count_recipients):
         counts[Status(status)] = count

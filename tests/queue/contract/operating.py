@@ -150,6 +150,12 @@ class ReadContract(QueueCase):
         counts = {Status.WAITING: 2, Status.DELIVERED: 1, Status.FAILED: 1, Status.REMOVED: 0}
         self.assertEqual(summary.recipients, counts)
 
+    def test_the_oldest_message_is_told_though_one_that_waits_for_its_release_came_first(self):
+        self.now(self.queue.add(mail(), NOW + 86400))
+        self.now(self.queue.add(mail(), NOW + 7))
+        self.now(self.queue.add(mail(), NOW + 9))
+        self.assertEqual(self.now(self.queue.summary()).oldest, NOW + 7)
+
     def test_a_summary_counts_the_history_and_the_reports_that_failed(self):
         took, failed, report = self.claimed(), self.claimed("a@b.test", "c@d.test"), self.claimed(sender=None)
         half = self.claimed("a@b.test", "c@d.test", sender=None)

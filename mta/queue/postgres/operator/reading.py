@@ -137,14 +137,13 @@ def summary(session: DatabaseSession) -> Summary:
     """Return the counts of messages and recipients, which reads all rows but is one snapshot."""
     with _snapshot(session):
         ((messages, held, claimed),) = session.rows(_SQL.count_messages)
-        oldest = session.rows(_SQL.oldest)
+        ((oldest,),) = session.rows(_SQL.oldest)
         recipients = dict.fromkeys(Status, 0)
         recipients.update((Status(status), number) for status, number in session.rows(_SQL.count_recipients))
         ledger = _ledger(session, recipients[Status.WAITING])
         ((finished, failed, unreported),) = session.rows(_SQL.count_finished)
         ((also_unreported,),) = session.rows(_SQL.count_unreported_waiting)
-    first = oldest[0][0] if oldest else None
-    return Summary(messages, held, claimed, first, recipients, ledger, finished, failed, unreported + also_unreported)
+    return Summary(messages, held, claimed, oldest, recipients, ledger, finished, failed, unreported + also_unreported)
 
 
 def _ledger(session: DatabaseSession, waiting: int) -> Ledger:
