@@ -267,6 +267,8 @@ class Lanes:
         finally:
             self._answering -= 1
         if lane.withdrawn:
+            # Operations that gathered meanwhile can go by another lane.
+            self._proceed()
             with suppress(QueueError):
                 await self._offer_until_known(lane, MailBatch(), ())
 

@@ -28,6 +28,15 @@ class LosingLane(Lane):
         """Do nothing."""
 
 
+class KeepingLane(LosingLane):
+    """A lane whose database is away whenever it is to withdraw messages."""
+
+    def offer(self, *args, withdrawn=(), **options):
+        if withdrawn:
+            raise DatabaseAway("the database is away")
+        return super().offer(*args, **options)
+
+
 class AnswerTests(LaneCase):
     def test_operations_that_gather_share_a_transaction_and_its_count(self):
         claims = [self.claimed("a@example.test", "b@example.test") for _ in range(3)]
@@ -204,6 +213,22 @@ class UnknownOutcomeTests(LaneCase):
         self.assertEqual(len(self.waiting()), 1)
         self.assertEqual(sum(row["accepted"] for row in self.tables.rows("lane")), 1)
         self.assertEqual(len(self.tables.rows("recipient")), len(self.tables.rows("body")), 1)
+
+    def test_operations_that_follow_an_answer_do_not_wait_until_a_message_is_withdrawn(self):
+        keeping = KeepingLane(self.tables.new_session(), 1)
+        keeping.after = self.shut
+        lanes = self.lanes_of(keeping, self.lane)
+        followed = lanes.work(lambda _: None, urgent=False)
+        followed.addCallback(lambda _: lanes.submit(self.add_operation(mail())))
+        refused = lanes.submit(self.add_operation(mail()))
+        self.clock.advance(PATIENCE)
+        lanes.give_up_late()
+        self.failureResultOf(refused, QueueError)
+        self.assertNoResult(followed)
+        self.shut(connectable=True)
+        self.clock.advance(PAUSE)
+        self.assertIsInstance(self.successResultOf(followed), Claim)
+        self.assertEqual(len(keeping.withdrawn), 1)
 
     def test_a_fenced_node_goes_on_as_the_next_one(self):
         self.claimed()
