@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from mta.https.interface import parse_url
+from mta.https.interface import DEFAULT_PORT, parse_url
 from mta.smtp.address import MAX_DOMAIN_OCTETS, Address, AddressError, parse_address
 
 #: Addresses of one record that get a report; the others get none.
@@ -36,8 +36,8 @@ def record_name(domain: str) -> str:
 def report_targets(texts: Sequence[str]) -> ReportTargets | None:
     """Return the targets in all TXT records of a domain's `record_name`; None if it wants no report.
 
-    Two records are as none (RFC 8460 section 3). An address that is malformed, and one beyond MAX_TARGETS, is passed
-    over.
+    Two records are as none (RFC 8460 section 3). Malformed addresses, URLs with another port than 443, and targets
+    beyond MAX_TARGETS are passed over.
     """
     mine = [text for text in texts if _MINE.match(text)]
     if len(mine) != 1 or len(mine[0]) > MAX_RECORD:
@@ -62,8 +62,9 @@ def _targets(uris: str) -> Iterator[Address | str]:
         try:
             if uri.lower().startswith(_MAILTO):
                 yield _address(uri)
-            else:
-                yield parse_url(uri).text
+            elif (url := parse_url(uri)).port == DEFAULT_PORT:
+                # A stranger must not have the relay call other services, its own page among them.
+                yield url.text
         except ValueError:
             continue
 

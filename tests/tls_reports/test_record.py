@@ -24,6 +24,8 @@ ANN = parse_address("ann@a.test")
             "v=TLSRPTv1; rua=http://a.test/,mailto:ann,mailto:a@[10.0.0.1],,ftp://x,mailto:ann@a.test",
             ReportTargets((ANN,)),
         ),
+        ("v=TLSRPTv1; rua=https://a.test:8025/api", None),
+        ("v=TLSRPTv1; rua=https://a.test:443/", ReportTargets((), ("https://a.test:443/",))),
         ("v=TLSRPTv1; rua=http://a.test/", None),
         ("v=TLSRPTv1;", None),
         ("v=TLSRPTv1", None),
