@@ -10,7 +10,7 @@ from mta.tls.client import Fault, options_of
 
 
 class TlsFailure(enum.Enum):
-    """The result types of RFC 8460 section 4.3; those after TLSA_INVALID are of policies, not of sessions."""
+    """The result types of RFC 8460 section 4.3 that a session has; `mta.sts.fetching` has those of policies."""
 
     STARTTLS_NOT_SUPPORTED = "starttls-not-supported"
     HOST_MISMATCH = "certificate-host-mismatch"
@@ -18,11 +18,6 @@ class TlsFailure(enum.Enum):
     NOT_TRUSTED = "certificate-not-trusted"
     VALIDATION = "validation-failure"
     TLSA_INVALID = "tlsa-invalid"
-    DANE_REQUIRED = "dane-required"
-    DNSSEC_INVALID = "dnssec-invalid"
-    STS_FETCH_ERROR = "sts-policy-fetch-error"
-    STS_INVALID = "sts-policy-invalid"
-    STS_WEBPKI_INVALID = "sts-webpki-invalid"
 
 
 @dataclass(frozen=True, slots=True)
