@@ -32,8 +32,7 @@ OPTIONS = (
     # The name servers may have names below a top-level domain that is proven not to exist.
     ("harden-below-nxdomain", "no"),
     ("aggressive-nsec", "no"),
-    # As in the relay's own queries and caches.
-    ("edns-buffer-size", "1232"),
+    # As in the relay's own caches.
     ("cache-max-ttl", "3600"),
     ("cache-max-negative-ttl", "300"),
     ("val-bogus-ttl", "5"),
