@@ -45,7 +45,7 @@ _Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER
 
 
 class LibunboundError(Exception):
-    """libunbound refused a call; the message is in its words."""
+    """libunbound refused a call or gave no result; the message is one line for an operator."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,15 +109,11 @@ class UnboundResolver:
             return _no_answer(f"{self._max_lookups} DNS look-ups are waiting already")
         self._lookups += 1
         try:
-            run = Deferred.fromCoroutine(self._run(zone_of(name), absolute, rdtype))
-            result = await run.addTimeout(self._timeout, self._reactor)
-        except DeferredTimeout:
-            return _no_answer(f"libunbound has no answer within {self._timeout:g} s")
+            return await self._validated(name, await self._result(name, absolute, rdtype))
         except (LibunboundError, _ContextClosed) as error:
             return _no_answer(str(error))
         finally:
             self._lookups -= 1
-        return await self._validated(name, result)
 
     async def _validated(self, name: str, result: UnboundResult) -> ValidatedReply:
         reply = _read(result)
@@ -130,6 +126,14 @@ class UnboundResolver:
         if result.secure:
             return ValidatedReply(reply, Security.SECURE)
         return ValidatedReply(reply, Security.INSECURE, "its zone is not signed")
+
+    async def _result(self, name: str, absolute: bytes, rdtype: RecordType) -> UnboundResult:
+        """Return the result of a look-up within the time for one. Raises LibunboundError and _ContextClosed."""
+        run = Deferred.fromCoroutine(self._run(zone_of(name), absolute, rdtype))
+        try:
+            return await run.addTimeout(self._timeout, self._reactor)
+        except DeferredTimeout:
+            raise LibunboundError(f"libunbound has no answer within {self._timeout:g} s") from None
 
     async def _run(self, zone: str, name: bytes, rdtype: RecordType) -> UnboundResult:
         """Return the result of a look-up; start over if other servers are configured meanwhile."""
@@ -179,9 +183,8 @@ class UnboundResolver:
         if not other:
             return False
         try:
-            run = Deferred.fromCoroutine(self._run(other, _wire_text(other), RecordType.A))
-            result = await run.addTimeout(self._timeout, self._reactor)
-        except (DeferredTimeout, LibunboundError, _ContextClosed, ValueError):
+            result = await self._result(other, _wire_text(other), RecordType.A)
+        except (LibunboundError, _ContextClosed, ValueError):
             return False
         return result.secure and is_denied(result.packet, name)
 

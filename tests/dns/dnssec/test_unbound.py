@@ -246,6 +246,15 @@ class TestUnbound(TestCase):
         unbound.stop()
         assert (await later).reason == "the relay stops"
 
+    async def test_a_look_up_counts_until_its_top_level_domain_is_looked_up_too(self) -> None:
+        self.server.trick = lambda query, honest, _: None if b"example-" in query.question[0].name.labels else honest
+        unbound = self.start(in_flight=1, waiting=0)
+        asking = self.ask(unbound, "a.example")
+        await eventually(self.reactor.real, lambda: "example-" in {name for name, *_ in self.server.asked})
+        assert (await self.ask(unbound, "b.example")).reason == "1 DNS look-ups are waiting already"
+        unbound.stop()
+        assert (await asking).security is Security.BOGUS
+
     async def test_a_look_up_starts_over_when_other_servers_are_configured(self) -> None:
         self.silence()
         unbound = self.start()
