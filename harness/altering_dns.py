@@ -34,9 +34,9 @@ class AlteringDns:
         self.address = address
         self.upstream = upstream
         self.alterations = list(alterations)
-        #: The name and type of each query, and the time of the last one in seconds since 1970.
+        #: The name and type of each query, and the time of the last answer in seconds since 1970.
         self.asked: list[tuple[str, str]] = []
-        self.last_query = 0.0
+        self.last_answer = 0.0
         self._servers: list[socketserver.BaseServer] = []
 
     def __enter__(self) -> Self:
@@ -59,11 +59,11 @@ class AlteringDns:
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
         self.asked.append((name, dns.rdatatype.to_text(question.rdtype)))
-        self.last_query = time.time()
         reply: dns.message.Message | None = self._honest(query)
         for alter in self.alterations:
             if reply is not None:
                 reply = alter(query, reply)
+        self.last_answer = time.time()
         return None if reply is None else _wire(query, reply, tcp=tcp)
 
     def _honest(self, query: dns.message.Message) -> dns.message.Message:

@@ -111,7 +111,11 @@ class SecureWorld:
         else:
             self._nsd.publish()
             # A validator may infer from an answer that a name does not exist, for the rest of the answer's second.
-            until(lambda: int(time.time()) > int(self.dns.last_query), what="the next second")
+            until(lambda: int(time.time()) > int(self.dns.last_answer), what="the next second")
+
+    def wait_for_new_answers(self) -> None:
+        """Wait until relays ask the DNS again: they keep each answer for a second at least."""
+        until(lambda: time.time() > self.dns.last_answer + 2, what="the end of the answers")
 
     def stopped_relay(self, name: str = "relay", **settings: str) -> Daemon:
         """Return a relay before its start. It trusts `ROOT`, and validates from the root of the domains on."""

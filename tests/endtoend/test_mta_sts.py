@@ -1,13 +1,10 @@
 """Mail to domains with an MTA-STS policy (RFC 8461): what is sent, what waits, and why."""
 
-import time
-
 import pytest
 
 from harness.certificates import self_signed
 from harness.policy_host import policy
 from harness.sink_rules import Rule
-from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.secure_world import ROOT, STRANGER, SharedRelay
 from tests.endtoend.world import received
@@ -188,8 +185,7 @@ def test_a_policy_that_appears_does_not_use_the_connection_that_is_open(running,
     running.send(domain)
     received(sink)
     world.policy_host(domain, policy("enforce", [f"mx.{domain}"]))
-    # The relay keeps each answer of the DNS for a second at least.
-    until(lambda: time.time() > world.dns.last_query + 2, what="the end of the answers")
+    world.wait_for_new_answers()
     running.send(domain)
     assert f"{domain} demands it by MTA-STS" in running.deferral(domain)
     assert len(sink.messages) == 1
@@ -203,6 +199,7 @@ def test_a_new_id_with_no_policy_frees_the_mail_at_the_next_attempt(running, wor
     web.answer = policy("none")
     world.announce(domain, "2")
     world.publish()
+    world.wait_for_new_answers()
     assert running.relay.tool("queue", "retry", "--all").returncode == 0
     received(sink)
     assert [event["mode"] for event in running.of("policy", domain)] == ["enforce", "none"]

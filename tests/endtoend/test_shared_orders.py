@@ -65,8 +65,8 @@ def test_q11_a_message_that_is_removed_before_it_is_marked_is_not_sent(world: Wo
     (message,) = received(sink, 1)
     assert b"kept" in message.content
     relay.wait_for_events("delivered")
+    until(lambda: commands.json("summary")["messages"] == 0, what="the end of the removed message")
     assert len(sink.messages) == 1
-    assert commands.json("summary")["messages"] == 0
     assert commands.json("show", entry["id"])["recipients"][0]["status"] == "removed"
 
 
