@@ -11,7 +11,7 @@ from mta.dns.dnssec.trust_anchors import root_anchors
 from mta.dns.dnssec.unbound import IUnboundReactor, UnboundResolver
 
 #: The mistake of DNSSEC=libunbound on a system without the library.
-NO_LIBRARY = "DNSSEC=libunbound: there is no libunbound.so.8. Install Debian's libunbound8, or set DNSSEC=auto"
+NO_LIBRARY = "DNSSEC=libunbound: libunbound.so.8 cannot be loaded. Install Debian's libunbound8, or set DNSSEC=auto"
 
 
 class DnssecUnavailable(Exception):
@@ -50,8 +50,8 @@ def choose(
     else:
         validator = AdBit(client, reactor.seconds, trusted=on_loopback)
         notice(
-            "DNSSEC=auto: there is no libunbound.so.8 (Debian: libunbound8), so DANE works only with a validating"
-            " DNS server on this host"
+            "DNSSEC=auto: libunbound.so.8 cannot be loaded (Debian: libunbound8), so DANE works only with a"
+            " validating DNS server on this host"
         )
     plain = Off(client, reactor.seconds, "answers cannot be validated now")
     return RootCheck(reactor, validator, plain, lambda: client.servers, notice)

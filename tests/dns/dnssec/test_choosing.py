@@ -46,8 +46,8 @@ class SettingTests(SynchronousTestCase):
         self.servers.append(ELSEWHERE)
         assert not chosen.usable
         assert "\n".join(self.notices) == (
-            "DNSSEC=auto: there is no libunbound.so.8 (Debian: libunbound8), so DANE works only with a validating DNS"
-            " server on this host"
+            "DNSSEC=auto: libunbound.so.8 cannot be loaded (Debian: libunbound8), so DANE works only with a validating"
+            " DNS server on this host"
         )
 
     def test_trust_believes_any_server(self) -> None:

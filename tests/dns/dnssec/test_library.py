@@ -1,11 +1,12 @@
 """libunbound itself: it is there or not, knows the driver's options, and refuses what makes no sense."""
 
-import ctypes
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.bindings import _rust
 
 from harness.daemon import ROOT
 from mta.dns.dnssec.library import Libunbound, LibunboundError, UnboundContext, libunbound
@@ -23,9 +24,18 @@ def library() -> Libunbound:
     return found
 
 
-def test_another_library_is_none() -> None:
-    with pytest.raises(AttributeError):
-        Libunbound(ctypes.CDLL(None))
+@pytest.mark.parametrize("content", ["nothing", "text", "another library"])
+def test_a_library_that_cannot_be_used_is_none(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "libunbound.so.8"
+    if content == "another library":
+        file.symlink_to(_rust.__file__)
+    else:
+        file.write_text("" if content == "nothing" else "text" * 1000)
+    code = "from mta.dns.dnssec.library import libunbound; print(libunbound())"
+    environ = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("None\n", "")
 
 
 def test_every_option_of_the_driver_is_known(library: Libunbound) -> None:
