@@ -1,6 +1,6 @@
 """Chooses the Authenticity that a value of DNSSEC stands for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from mta.dns.client import DnsClient
 from mta.dns.dnssec.ad_bit import AdBit, Off, on_loopback
@@ -30,13 +30,12 @@ def choose(
     client: DnsClient,
     *,
     notice: Callable[[str], object] = lambda _: None,
-    anchors: Sequence[str] | None = None,
     library: Callable[[], Libunbound | None] = libunbound,
 ) -> Authenticity:
     """Return the Authenticity for DNSSEC=auto, libunbound, trust or off, which asks the name servers of `client`.
 
     `auto` is libunbound if the library is there, otherwise the AD bit as long as all name servers are on this host.
-    `anchors` are the trust anchors of libunbound in place of the root's keys. Raises DnssecUnavailable.
+    Raises DnssecUnavailable.
     """
     check_setting(setting, library)
     if setting == "off":
@@ -44,7 +43,7 @@ def choose(
     validator: Authenticity
     loaded = None if setting == "trust" else library()
     if loaded is not None:
-        validator = UnboundResolver(reactor, loaded, lambda: client.servers, anchors or root_anchors())
+        validator = UnboundResolver(reactor, loaded, lambda: client.servers, root_anchors())
     elif setting == "trust":
         validator = AdBit(client, reactor.seconds)
     else:
