@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from bench import exim as exim_recipe
 from bench import postfix as postfix_recipe
+from bench.haraka import Haraka
 from bench.peer import Peer
 from bench.relay import Relay
 from bench.server import LeftOut, Place, Server
@@ -12,6 +13,7 @@ RELAY = "smtprelay"
 RELAY_X2 = "smtprelay x2"
 POSTFIX = "postfix"
 EXIM = "exim"
+HARAKA = "haraka"
 
 
 def make(
@@ -31,4 +33,6 @@ def make(
         return Peer(postfix_recipe.RECIPE, place, postfix)
     if name == EXIM:
         return Peer(exim_recipe.RECIPE, place, exim)
-    raise LeftOut(f"nobody knows a server called {name}")
+    if name == HARAKA:
+        return Haraka(place)
+    raise LeftOut(f"the bench has no server called {name}")

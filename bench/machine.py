@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from bench import exim, postfix
+from bench import exim, haraka, postfix
 from bench.debian import version
 
 _ROOT = Path(__file__).parent.parent
@@ -25,6 +25,7 @@ def machine(directory: Path, cache: Path) -> dict[str, str]:
         "smtprelay": _commit(),
         "postfix": version(cache, postfix.RECIPE.package),
         "exim": version(cache, exim.RECIPE.package),
+        "haraka": haraka.VERSION,
         "load before": f"{os.getloadavg()[0]:.1f}",
     }
 

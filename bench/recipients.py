@@ -9,7 +9,8 @@ import time
 from contextlib import suppress
 from typing import Self
 
-_REPLIES = {b"EHLO": b"250-sink.example.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n", b"QUIT": b"221 bye\r\n"}
+_GREETING = b"250-sink.example.test\r\n250-PIPELINING\r\n%b250 8BITMIME\r\n"
+_BYE = b"221 bye\r\n"
 _GO_ON = b"354 go on\r\n"
 _OK = b"250 ok\r\n"
 _LINE_END = b"\r\n"
@@ -20,10 +21,12 @@ _CHUNK = 1 << 18
 class RecipientSink:
     """Takes all mail on a port of 127.0.0.1. All that is public may be read at any time.
 
-    `delivered` counts recipients, and `latest` is when the last ones were, by time.perf_counter().
+    With `chunking` it offers CHUNKING (RFC 3030). `delivered` counts recipients, and `latest` is when the last ones
+    were, by time.perf_counter().
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, chunking: bool = False) -> None:
+        self.chunking = chunking
         self.delivered = 0
         self.transactions = 0
         self.latest = 0.0
@@ -71,34 +74,58 @@ class RecipientSink:
 
 
 class Dialogue:
-    """The state of one connection: incomplete octets, the recipients so far, and whether it is in the data."""
+    """The state of one connection: incomplete octets, the recipients so far, and whether it is in data or a chunk."""
 
     def __init__(self, sink: RecipientSink) -> None:
         self._sink = sink
         self._rest = b""
         self._recipients = 0
         self._in_data = False
+        #: The octets that are still to come of a chunk, and whether it is the last one.
+        self._chunk, self._last_chunk = 0, False
 
     def replies(self, data: bytes) -> bytes:
         """Return the replies to all that these octets complete."""
         text, at, replies = self._rest + data, 0, []
-        while (end := text.find(_DATA_END if self._in_data else _LINE_END, at)) >= 0:
+        while at < len(text):
+            if self._chunk:
+                taken = min(self._chunk, len(text) - at)
+                at += taken
+                self._chunk -= taken
+                if not self._chunk:
+                    replies.append(self._taken() if self._last_chunk else _OK)
+                continue
+            end = text.find(_DATA_END if self._in_data else _LINE_END, at)
+            if end < 0:
+                break
             if self._in_data:
                 at = end + len(_DATA_END)
                 replies.append(self._taken())
             else:
-                replies.append(self._reply(text[at : at + 4].upper()))
+                replies.append(self._reply(text[at:end]))
                 # The end of the line that says DATA may be the beginning of the end of the data.
                 at = end if self._in_data else end + len(_LINE_END)
         self._rest = text[max(at, len(text) - len(_DATA_END) + 1) :] if self._in_data else text[at:]
         return b"".join(replies)
 
-    def _reply(self, verb: bytes) -> bytes:
+    def _reply(self, line: bytes) -> bytes:
+        verb = line[:4].upper()
         if verb == b"DATA":
             self._in_data = True
             return _GO_ON
+        if verb == b"BDAT":
+            return self._begin_chunk(line.split())
+        if verb == b"EHLO":
+            return _GREETING % (b"250-CHUNKING\r\n" if self._sink.chunking else b"")
         self._recipients += verb == b"RCPT"
-        return _REPLIES.get(verb, _OK)
+        return _BYE if verb == b"QUIT" else _OK
+
+    def _begin_chunk(self, words: list[bytes]) -> bytes:
+        """Expect a chunk's octets; only an empty one is answered here."""
+        self._chunk, self._last_chunk = int(words[1]), len(words) > 2
+        if self._chunk:
+            return b""
+        return self._taken() if self._last_chunk else _OK
 
     def _taken(self) -> bytes:
         self._sink.took(self._recipients)

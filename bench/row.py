@@ -18,6 +18,7 @@ RELAY = contenders.RELAY
 RELAY_X2 = contenders.RELAY_X2
 POSTFIX = contenders.POSTFIX
 EXIM = contenders.EXIM
+HARAKA = contenders.HARAKA
 
 _AS_USUAL: Mapping[str, str] = {}
 _NO_FILES: Mapping[str, bytes] = {}
@@ -91,9 +92,9 @@ class Bench:
     ) -> Server:
         """Return a contender for a `with` block, which hands all mail to the sink and is not started yet.
 
-        `relay`, `postfix` and `exim` are settings beyond the usual ones, each in its server's language; Exim's for
-        the transport are called `smtp: hosts_require_tls`. `files` are written into its home by name; `@HOME@` in a
-        setting's value stands for that folder.
+        `relay`, `postfix` and `exim` are settings beyond the usual ones, each in its server's language; Haraka has
+        only the usual ones. Exim's for the transport are called `smtp: hosts_require_tls`. `files` are written into
+        its home by name; `@HOME@` in a setting's value stands for that folder.
         """
         place = Place(self.directory, self.cache, sink_port, files)
         return contenders.make(contender, place, relay=relay, postfix=postfix, exim=exim)

@@ -1,10 +1,11 @@
-"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B23."""
+"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B24."""
 
 from bench.row import Row
 from bench.rows import (
     attachments,
     backlog,
     bad_clients,
+    chunking,
     dead_destination,
     dkim_signing,
     idle_connections,
@@ -46,4 +47,5 @@ ROWS: tuple[Row, ...] = (
     rules.ROW,
     *operator_view.ROWS,
     on_postgres.ROW,
+    chunking.ROW,
 )

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from bench.load import Counter, Sink, Source
 from bench.processes import cpu_seconds
 from bench.recipients import RecipientSink
-from bench.row import EXIM, POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
+from bench.row import EXIM, HARAKA, POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
 from bench.server import Server
 from harness.waiting import until
 
 _ROUND_SECONDS = 120.0
 #: How much of a round's messages a slower contender gets, so that all take a like time.
-_SHARES = {POSTFIX: 0.4, EXIM: 0.1, RELAY_X2: 1.5}
+_SHARES = {POSTFIX: 0.4, EXIM: 0.1, HARAKA: 0.2, RELAY_X2: 1.5}
 
 
 @dataclass(frozen=True, slots=True)

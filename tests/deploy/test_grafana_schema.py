@@ -8,9 +8,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from harness import npm
 from harness.waiting import PATIENCE
 from tests.deploy.manifests import ROOT
-from tests.programs import npm
 
 PACKAGES = ("@grafana/schema@13.2.3", "ts-json-schema-generator@2.10.0")
 NAME = "grafana-schema"

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import gsasl as libgsasl
+from harness import npm
 from harness.processes import find_program
 from harness.waiting import PATIENCE
-from tests.programs import npm
 
 SENDER, TO = "sender@sender.test", "someone@example.test"
 MESSAGE = f"From: {SENDER}\r\nTo: {TO}\r\nSubject: submitted\r\nMessage-ID: <1@sender.test>\r\n\r\nHello\r\n"
