@@ -56,6 +56,7 @@ from mta.inbound.sockets.ports import NoSuchProtocol, PortError, bind
 from mta.queue.disk.queue_dir import create_for, worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
+from mta.reactor.epoll import install_unless_chosen
 from mta.rules.book import CurrentRules
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.tls.server import CertificateError
@@ -88,7 +89,8 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the settings, or end the program with all mistakes."""
         ignore_signals()
-        from twisted.internet import reactor  # noqa: PLC0415  twistd may install another one before
+        install_unless_chosen()
+        from twisted.internet import reactor  # noqa: PLC0415  it is chosen only now
 
         try:
             self.settings = read_settings(os.environ)

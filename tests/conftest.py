@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from mta.reactor.epoll import install_unless_chosen
 from tests.length import FULL, SHORT_EXAMPLES
 from tests.said_secrets import LoggedText, said, secrets_of
 
@@ -15,6 +16,9 @@ _EXAMPLES = DirectoryBasedExampleDatabase(Path(__file__).parent.parent / ".hypot
 # On a busy machine, and in a fresh clone where Hypothesis first makes its tables of characters, slowness is no fault.
 settings.register_profile("relay", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=_EXAMPLES)
 settings.load_profile("relay")
+
+# The tests run on the reactor that the relay has.
+install_unless_chosen()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -247,10 +247,12 @@ class TwistedObserver:
 
     def __call__(self, event: LogEvent) -> None:
         """Write one event; Twisted's informational messages are dropped."""
-        failure = event.get("log_failure")
+        # Twisted's reactors log a fault with a connection by the older interface, which has other keys.
+        failure = event.get("log_failure") or event.get("failure")
         level = event.get("log_level", LogLevel.info)
         if failure is not None:
-            self._event_log.fault(formatEvent(event) or str(failure.value), _traceback(failure))
+            text = formatEvent(event) if "log_failure" in event else event.get("why")
+            self._event_log.fault(text or str(failure.value), _traceback(failure))
         elif level >= LogLevel.warn or event.get("log_namespace") in {"stdout", "stderr"}:
             self._event_log.notice(formatEvent(event))
         self._flush()

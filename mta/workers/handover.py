@@ -33,6 +33,8 @@ class Handover:
     heartbeat: float | None
     #: The certificate that is shown to the smarthost, and its key.
     client_certificate: PemFiles | None = None
+    #: The module of the parent's reactor, so that `twistd --reactor` is for the workers too.
+    reactor_module: str = "mta.reactor.epoll"
     version: str = field(default=mta.__version__)
 
 

@@ -57,6 +57,7 @@ def supervise(
         None if certificate is None else certificate.snapshot,
         None if watchdog is None else watchdog / _HEARTBEATS,
         None if client_certificate is None else client_certificate.files,
+        type(reactor).__module__,
     )
     tags = Tags()
 

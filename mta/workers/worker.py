@@ -36,6 +36,7 @@ from mta.inbound.sockets.port_rule import ListeningSocket
 from mta.queue.disk.queue_dir import worker_home
 from mta.queue.ids import IdSource
 from mta.queue.interface import QueueError
+from mta.reactor.epoll import install_same
 from mta.rules.book import CurrentRules
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
@@ -191,14 +192,15 @@ def main(arguments: Sequence[str]) -> None:
     ignore_signals()
     # Leave the terminal's process group, so that a signal from the terminal reaches the parent only.
     os.setsid()
-    from twisted.internet import reactor as chosen  # noqa: PLC0415
-
-    reactor: Any = chosen
-    use_monotonic_timers(reactor)
     try:
         handover = read_handover(handover_fd)
     except HandoverError as error:
         fail(str(error))
+    install_same(handover.reactor_module)
+    from twisted.internet import reactor as chosen  # noqa: PLC0415  it is chosen only now
+
+    reactor: Any = chosen
+    use_monotonic_timers(reactor)
     render = FORMATS[handover.settings.log_format]
     output = Output(1, reactor, render)
     output.open()

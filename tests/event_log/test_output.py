@@ -8,6 +8,8 @@ from tempfile import TemporaryDirectory
 
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogPublisher
+from twisted.python import log
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.event_log.lines import render_json
@@ -152,8 +154,8 @@ class StoppedReaderTests(SynchronousTestCase):
 class ObserverTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.lines: list[str] = []
-        event_log = EventLog(self.lines.append, lambda: 0.0, render_json)
-        self.log = Logger(observer=LogPublisher(TwistedObserver(event_log, lambda: None)))
+        self.event_log = EventLog(self.lines.append, lambda: 0.0, render_json)
+        self.log = Logger(observer=LogPublisher(TwistedObserver(self.event_log, lambda: None)))
 
     def test_a_fault_is_one_line_with_its_traceback(self) -> None:
         try:
@@ -165,6 +167,15 @@ class ObserverTests(SynchronousTestCase):
         assert event["event"] == "fault"
         assert event["text"] == "something broke"
         assert "ValueError: boom" in event["traceback"]
+
+    def test_a_fault_that_a_reactor_logs_is_one_too(self) -> None:
+        publisher = log.LogPublisher(publishPublisher=LogPublisher(TwistedObserver(self.event_log, lambda: None)))
+        failure = Failure(ValueError("boom"))
+        publisher.msg(failure=failure, why=None, isError=1)
+        publisher.msg(failure=failure, why="while it read", isError=1)
+        events = [json.loads(line) for line in self.lines]
+        assert [(event["event"], event["text"]) for event in events] == [("fault", "boom"), ("fault", "while it read")]
+        assert "ValueError: boom" in events[0]["traceback"]
 
     def test_chatter_is_dropped_and_warnings_are_kept(self) -> None:
         self.log.info("Log opened.")

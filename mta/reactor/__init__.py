@@ -1,0 +1,1 @@
+"""The reactor in which a relay runs."""
