@@ -18,7 +18,7 @@ from mta.config.setting import FILE_SUFFIX
 #: Seconds for a stop before the relay is killed; late deliveries are not measured.
 _GRACE_SECONDS = 3.0
 #: Settings that are not the relay's: variables of bench/hooks/sitecustomize.py, and the path to it.
-HOOKS = frozenset({"PYTHONPATH", "BENCH_TIMEOUT", "BENCH_SPEED"})
+HOOKS = frozenset({"PYTHONPATH", "PYTHONHASHSEED", "BENCH_TIMEOUT", "BENCH_SPEED", "BENCH_VALGRIND"})
 
 
 class Relay:

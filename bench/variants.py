@@ -30,6 +30,7 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.queue import open_queue
+from mta.reactor.epoll import install_unless_chosen
 from mta.smtp.limits import SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server.canned_replies import RECIPIENT_OK
@@ -86,6 +87,7 @@ def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> Smtp
 
 def main() -> int:
     """Listen until SIGTERM. Returns the exit status."""
+    install_unless_chosen()
     from twisted.internet import reactor  # noqa: PLC0415
 
     if sys.argv[1:] not in (["ceiling"], ["held"]):

@@ -1,8 +1,8 @@
 """The relay's reactor: Twisted's for epoll, with a shorter way for input.
 
-Almost all events of a relay are input and no more. For each of them Twisted's reactor asks the descriptor for the prefix
-of log lines, makes a logging context with it, and checks that the descriptor is open: a tenth of the instructions of a
-message (measured). The event log has no such prefixes, and a descriptor that was closed is not in the reactor.
+Almost all events of a relay are input and no more. For each of them Twisted's reactor asks the descriptor for the
+prefix of log lines, makes a logging context with it, and checks that the descriptor is open: a tenth of a message's
+instructions (measured). The event log has no such prefixes, and a descriptor that was closed is not in the reactor.
 """
 
 import sys
@@ -39,7 +39,7 @@ class RelayReactor(EPollReactor):
                 if lost:
                     log.callWithLogger(selectable, self._disconnectSelectable, selectable, lost, isRead=True)
 
-    doIteration = doPoll
+    doIteration = doPoll  # noqa: N815
 
     def _fail(self, selectable: Any, error: BaseException) -> None:
         """Log the exception that is being handled, and close the connection that raised it."""

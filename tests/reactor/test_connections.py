@@ -1,4 +1,4 @@
-"""Connections in the relay's reactor, in clear and inside TLS: pauses of both directions, and their ends at each point."""
+"""Connections in the relay's reactor, in clear and inside TLS: pauses of both directions, and ends at each point."""
 
 from typing import Any, ClassVar
 

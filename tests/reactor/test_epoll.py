@@ -73,6 +73,17 @@ class HalfCloseable(Descriptor):
         raise NotImplementedError
 
 
+def reads(descriptor: Descriptor, *then: Act) -> Act:
+    """Return a read that takes some octets and finds no end, with further acts."""
+
+    def act() -> None:
+        descriptor.socket.recv(9)
+        for each in then:
+            each()
+
+    return act
+
+
 class Stage:
     """A reactor whose turns the test plays, and the notes of all calls and logged failures."""
 
@@ -130,8 +141,7 @@ def two(stage: Stage) -> tuple[Any, Any]:
     to_a.sendall(b"x")
     to_b.sendall(b"x")
     # Each reads its octets once; a scene that says otherwise takes only one turn.
-    a.on_read = lambda: a.socket.recv(9) and None
-    b.on_read = lambda: b.socket.recv(9) and None
+    a.on_read, b.on_read = reads(a), reads(b)
     return a, b
 
 
@@ -277,13 +287,13 @@ def octets_before_the_end(stage: Stage) -> None:
 
 def one_removed_by_the_event_before(stage: Stage) -> None:
     a, b = two(stage)
-    a.on_read = lambda: (a.socket.recv(9), b.leave()) and None
+    a.on_read = reads(a, b.leave)
     stage.turns(2)
 
 
 def one_closed_by_the_event_before(stage: Stage) -> None:
     a, b = two(stage)
-    a.on_read = lambda: (a.socket.recv(9), b.leave(), b.socket.close()) and None
+    a.on_read = reads(a, b.leave, b.socket.close)
     stage.turns(2)
 
 
@@ -306,12 +316,12 @@ def a_pause(stage: Stage) -> None:
     stage.turns(2)
     stage.note("goes on")
     stage.reactor.addReader(a)
-    a.on_read = lambda: a.socket.recv(9) and None
+    a.on_read = reads(a)
     stage.turns(2)
 
 
 def a_pause_in_a_read(stage: Stage) -> None:
-    a, b = two(stage)
+    a, _ = two(stage)
     a.on_read = lambda: stage.reactor.removeReader(a)
     stage.turns(3)
     stage.note("goes on")
@@ -323,7 +333,7 @@ def a_pause_by_the_event_before_of_one_that_writes(stage: Stage) -> None:
     a, b = two(stage)
     stage.reactor.addWriter(b)
     b.on_write = lambda: stage.reactor.removeWriter(b)
-    a.on_read = lambda: (a.socket.recv(9), stage.reactor.removeReader(b)) and None
+    a.on_read = reads(a, lambda: stage.reactor.removeReader(b))
     stage.turns(2)
 
 
