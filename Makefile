@@ -9,7 +9,7 @@ run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
 .PHONY: kills rule-swaps soak run test test-all check docs fuzz bench screenshots image-test systemd-test power-loss \
-  disk-faults database-faults
+  disk-faults database-faults bench-instructions
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -110,6 +110,11 @@ fuzz: $(VENV)/installed
 # debootstrap and Debian's postfix package. The first run makes the peers' Debians in .cache/bench.
 bench: $(VENV)/installed
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
+
+# Counts the instructions of a message by callgrind, and fails if they are 3 % more than the committed ones. WRITE=1 commits
+# the new figures. Under a minute. Needs Debian's valgrind and postfix. See bench/README.md.
+bench-instructions: $(VENV)/installed
+	$(BIN)/python -m bench.instructions $(if $(WRITE),--write)
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

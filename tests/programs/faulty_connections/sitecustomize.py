@@ -1,7 +1,7 @@
 """A relay with faults in its connections. Python imports this from its folder on the path.
 
-A read raises if its first octets have FAULT-IN-READ in them. After octets with FAULT-IN-WRITE each write raises that the
-reactor asks for.
+A read raises if its first octets have FAULT-IN-READ in them. After octets with FAULT-IN-WRITE each write raises that
+the reactor asks for.
 """
 
 import socket
