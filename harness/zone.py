@@ -92,7 +92,7 @@ class ZoneResolver:
 
     async def mx(self, name: str) -> MxAnswer:
         """Return the MX records of a domain."""
-        answer = self._find(name, "MX")
+        answer = self.find(name, "MX")
         if not isinstance(answer, Found):
             return answer
         records = sorted(MxRecord(preference, host.lower()) for preference, host in answer.records if "\\" not in host)
@@ -103,14 +103,15 @@ class ZoneResolver:
         if search and self._suffix and "." not in name:
             name = f"{name}.{self._suffix}"
         if not ipv6:
-            return self._find(name, "A")
-        return combine(self._find(name, "AAAA"), self._find(name, "A"))
+            return self.find(name, "A")
+        return combine(self.find(name, "AAAA"), self.find(name, "A"))
 
     async def txt(self, name: str) -> TxtAnswer:
         """Return the texts of the TXT records of a name."""
-        return self._find(name, "TXT")
+        return self.find(name, "TXT")
 
-    def _find(self, name: str, kind: str) -> Answer[Any]:
+    def find(self, name: str, kind: str) -> Answer[Any]:
+        """Return the records of a name and type as the zone file has them, at the end of its CNAMEs."""
         name = name.lower().removesuffix(".")
         self.asked.append((name, kind))
         ttl = self.zone.ttl(name)

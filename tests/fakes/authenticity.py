@@ -32,7 +32,7 @@ class ZoneAuthenticity:
             if each in self.bogus:
                 reason = self.bogus[each]
                 return ValidatedAnswer(LookupFailed(reason, FAILURE_TTL), Security.BOGUS, reason)
-        answer = self._resolver._find(name, rdtype.name)
+        answer = self._resolver.find(name, rdtype.name)
         if rdtype is RecordType.MX:
             answer = await self._resolver.mx(name)
         if isinstance(answer, LookupFailed):
