@@ -723,6 +723,7 @@ MAY_IMPORT = {
         "mta.smtp",
         "mta.queue",
         "mta.config",
+        "mta.daemon.process_end",
         "mta.daemon.runtime_settings",
         "mta.inbound.networks",
         "mta.inbound.sockets.proxy_header",

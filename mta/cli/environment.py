@@ -40,6 +40,15 @@ def current_environment() -> Mapping[str, str]:
     return command_environment(os.environ, click.get_current_context().meta.get(_ENV_FILE))
 
 
+def relay_environment() -> Mapping[str, str]:
+    """Return the environment for a relay that the current click command starts. Raises SettingsError.
+
+    Settings that another relay has published are not part of it.
+    """
+    env_file = click.get_current_context().meta.get(_ENV_FILE)
+    return os.environ if env_file is None else command_environment(os.environ, env_file)
+
+
 def is_shared(environ: Mapping[str, str]) -> bool:
     """Whether the queue of an environment is at QUEUE_URL, and not in QUEUE_DIR."""
     return bool(environ.get(QUEUE_URL.name, "").strip())

@@ -60,7 +60,7 @@ def _discard_output() -> None:
 
 @click.group(
     cls=LazyGroup,
-    modules={name: f"mta.cli.{name}" for name in ("dkim", "health", "oauth", "tail", "user")}
+    modules={name: f"mta.cli.{name}" for name in ("dkim", "health", "oauth", "run", "tail", "user")}
     | {name: f"mta.cli.{name}.command" for name in ("config", "doctor", "explain", "queue")}
     | {"test-mail": "mta.cli.doctor.test_mail"}
     | dict.fromkeys(("exim", "exiqgrep", "mailq", "newaliases", "sendmail"), "mta.cli.exim.commands"),

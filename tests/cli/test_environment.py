@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from mta.blocking import run_inline
-from mta.cli.environment import command_environment
+from mta.cli.environment import command_environment, current_environment, relay_environment
 from mta.cli.main import main
 from mta.daemon.runtime_settings import publish_settings
 from mta.queue.sqlite.queue import open_queue
@@ -45,6 +46,20 @@ def test_variables_of_the_command_itself_come_first(directory: Path, tmp_path: P
     # A queue that is named belongs to another relay: nothing that this one settings counts.
     assert command_environment({"QUEUE_DIR": "/q", "RUNTIME_DIRECTORY": str(directory)}).get("PORT") is None
     assert command_environment({"PORT": "", "RUNTIME_DIRECTORY": str(directory)})["PORT"] == "1"
+
+
+def test_a_relay_that_a_command_starts_takes_no_settings_of_another_one(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(directory))
+    for name in ("PORT", "QUEUE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with click.Context(main):
+        assert current_environment().get("PORT") == "1"
+        assert relay_environment().get("PORT") is None
+    (tmp_path / "settings").write_text("PORT=2\n")
+    with main.make_context("smtprelay", ["--env-file", str(tmp_path / "settings"), "run"]):
+        assert relay_environment().get("PORT") == "2"
 
 
 def test_without_published_settings_the_error_gives_advice(tmp_path: Path) -> None:

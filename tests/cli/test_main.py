@@ -25,6 +25,7 @@ def test_the_help_describes_every_command():
         "health",
         "oauth",
         "queue",
+        "run",
         "tail",
         "test-mail",
         "user",

@@ -12,7 +12,11 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 # The reason why a block of commands is not run, by a part of its text.
 NOT_RUN = {
     r"\bmake\b": "it runs the relay or the tests",
+    r"\bgit (tag|push)\b": "it publishes a version",
+    r"\bgh attestation\b": "it asks the host of the repository",
     r"\bpip install\b": "it fetches packages",
+    r"\bpipx\b": "tests/packages/python installs it",
+    r"\bsmtprelay run\b": "tests/cli/test_run.py runs it",
     r"\b(systemctl|runuser)\b": "tests/systemd runs it in a machine of its own",
     r"\bdocker (build|run)\b": "tests/image builds the image and runs it",
     r"\bdkim check\b": "it asks the public DNS",

@@ -1,0 +1,45 @@
+"""`smtprelay run`: becomes the relay in the foreground, as `twistd -n --pidfile= smtprelay` does.
+
+twistd itself searches all installed packages for plugins and keeps a list of them beside its own, which often only root
+can write. This command names the one plugin, and needs neither search nor list.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]
+
+from mta.cli.environment import env_file_option, relay_environment
+from mta.config.setting import SettingsError
+from mta.daemon.process_end import fail
+from twisted.plugins.smtprelay import serviceMaker
+
+
+@click.command()
+@env_file_option
+def run() -> None:
+    """Run the relay in the foreground until a signal stops it.
+
+    SIGTERM and SIGINT stop it; SIGHUP has it read certificates, keys, users and rules again. The log goes to standard
+    output, and the exit status is 78 if a setting is wrong. `twistd smtprelay` runs the same relay, with the options of
+    twistd.
+    """
+    try:
+        os.environ.update(relay_environment())
+    except SettingsError as error:
+        fail(*error.mistakes, status=os.EX_CONFIG)
+    options = _RelayOnly()
+    options.parseOptions(["--nodaemon", "--pidfile=", serviceMaker.tapname])
+    runApp(options)
+
+
+class _RelayOnly(ServerOptions):
+    """The options of twistd, with the relay as the only plugin."""
+
+    @property
+    def subCommands(self) -> Iterator[tuple[str, None, Callable[[], Any], str]]:  # noqa: N802  Twisted names it
+        """Yield the relay's subcommand, and keep its plugin where twistd looks for it."""
+        self.loadedPlugins = {serviceMaker.tapname: serviceMaker}  # noqa: N815  Twisted names it
+        yield serviceMaker.tapname, None, serviceMaker.options, serviceMaker.description
