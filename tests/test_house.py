@@ -107,7 +107,6 @@ MAY_IMPORT = {
         "mta.https.interface",
         "mta.message.dates",
         "mta.queue.interface",
-        "mta.remembered",
     },
     "mta.event_log": {"mta.message.dates", "mta.remembered"},
     "mta.metrics": {

@@ -51,6 +51,11 @@ class Emitter:
 
         return end
 
+    def render_by(self, wrap: Callable[[Render], Render]) -> None:
+        """Render each later line by the result of `wrap` for the present renderer; it may take the events, too."""
+        self._plain_render = wrap(self._plain_render)
+        self._count_receivers()
+
     def copy_errors_to(self, receive: Receive) -> None:
         """Give each later alarm, trouble and fault to another receiver, too."""
         self._error_receivers += (receive,)

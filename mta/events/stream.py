@@ -13,9 +13,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
+from mta.event_log.lines import Render, render_both
 from mta.event_log.repeats import Field
 from mta.events.fresh import MAX_EVENTS
-from mta.events.records import RECORD_OF
+from mta.events.records import SENT
 from mta.events.spool import Batch, Spool
 
 #: Seconds for which events are gathered before they are written: the first ones, and at most those that follow soon,
@@ -82,14 +83,23 @@ class EventStream(Service):
         if self._sending is not None:
             self._sending.cancel()
 
-    def receive(self, now: float, event: str, fields: Mapping[str, Field]) -> None:
-        """Take an event of the log, if it is one of those that are sent. `now` is wall-clock seconds."""
-        record = RECORD_OF.get(event)
-        if record is not None:
-            waiting = self._waiting
-            waiting.append(record(now, fields))
+    def recording(self, render: Render) -> Render:
+        """Return a renderer of lines, as `render` does, that takes those of the events that are sent."""
+        both_of = {event: render_both(render, event) for event in SENT}
+        waiting = self._waiting
+
+        # An event becomes a record at once, because later its values have left the caches of the processor.
+        def render_and_take(now: float, event: str, fields: Mapping[str, Field]) -> str:
+            both = both_of.get(event)
+            if both is None:
+                return render(now, event, fields)
+            line, record = both(now, fields)
+            waiting.append(record)
             if len(waiting) >= self._next_look:
                 self._look()
+            return line
+
+        return render_and_take
 
     async def close(self) -> None:
         """Write the events that are left, and return when they are on disk. No event may come after it."""
@@ -139,7 +149,8 @@ class EventStream(Service):
 
     async def _write(self) -> None:
         # As many as a batch has, so that batches are as large as they may be.
-        records, self._waiting = self._waiting[:MAX_EVENTS], self._waiting[MAX_EVENTS:]
+        records = self._waiting[:MAX_EVENTS]
+        del self._waiting[:MAX_EVENTS]
         lost, self._dropped = self._dropped, 0
         await self._write_batch(records, lost)
 

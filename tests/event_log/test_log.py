@@ -257,3 +257,24 @@ def test_another_receiver_gets_a_copy_of_each_event() -> None:
     event_log.lease_lost(ID)
     assert len(lines) == 2
     assert copies[1] == (NOON, "lease-lost", {"id": ID})
+
+
+def test_a_renderer_that_takes_events_gets_each_one_besides_the_receivers_of_copies() -> None:
+    lines, event_log = lines_of()
+    taken: list[str] = []
+    copies: list[str] = []
+
+    def taking(render):
+        def taken_and_rendered(now: float, event: str, fields: Mapping[str, Field]) -> str:
+            taken.append(event)
+            return render(now, event, fields)
+
+        return taken_and_rendered
+
+    end = event_log.copy_to(lambda now, event, fields: copies.append(event))
+    event_log.render_by(taking)
+    event_log.lease_lost(ID)
+    end()
+    event_log.stopping(1)
+    assert (taken, copies) == (["lease-lost", "stopping"], ["lease-lost"])
+    assert [line.split()[1] for line in lines] == taken

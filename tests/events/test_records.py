@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from mta.event_log.lines import json_members, render_both, render_json, render_text
 from mta.event_log.log import EventLog, Stages
-from mta.events.records import RECORD_OF, numbered, read_record, record
+from mta.events.records import SENT, numbered, read_record
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import QueueId
@@ -21,7 +22,7 @@ ODD = 'quotes " and \\ and ü and \n'
 
 
 def line(number: int, event) -> bytes:
-    return numbered(number, [record(*event)])
+    return numbered(number, [json_members(*event)])
 
 
 def test_a_record_is_one_line_with_the_fields_of_the_log():
@@ -38,7 +39,7 @@ def test_a_record_is_one_line_with_the_fields_of_the_log():
 
 @pytest.mark.parametrize("text", ['}, {"seq": ', '"}, {", ', '", "seq": 1}, {"seq": ', '\\"}, {"seq": ', "}\n{"])
 def test_a_value_that_looks_like_a_record_is_part_of_its_own(text):
-    lines = numbered(7, [record(NOON, text, {"id": text, text: text})] * 3).splitlines()
+    lines = numbered(7, [json_members(NOON, text, {"id": text, text: text})] * 3).splitlines()
     assert [json.loads(each)["seq"] for each in lines] == [7, 8, 9]
     assert {json.loads(each)["id"] for each in lines} == {text}
 
@@ -79,8 +80,19 @@ def test_the_record_of_each_event_of_the_log_has_all_of_its_fields():
     log.deferred(ID, BOB, later, NOON, earlier=later, rule="x")
     log.failed(ID, BOB, Failed(ODD, host="mx.test", status="5.1.1"))
     log.reported(ID, ID, "failure", BOB)
-    assert {name for _, name, _ in logged.events} == set(RECORD_OF)
+    assert {name for _, name, _ in logged.events} == set(SENT)
     for now, name, fields in logged.events:
         known = {key: value for key, value in fields.items() if value is not None}
         expected = {"seq": 1, "time": "2026-11-22T12:00:00.250Z", "event": name, **known}
-        assert list(json.loads(numbered(1, [RECORD_OF[name](now, fields)])).items()) == list(expected.items())
+        for render in (render_text, render_json):
+            line, members = render_both(render, name)(now, fields)
+            assert line == render(now, name, fields)
+            assert list(json.loads(numbered(1, [members])[:-1]).items()) == list(expected.items())
+            assert members == json_members(now, name, fields)
+
+
+@pytest.mark.parametrize("first", [0, 7, 999, 1000, 1_795_348_799_999, 1_795_348_800_000])
+@pytest.mark.parametrize("number", [0, 1, 2, 1000, 1001, 2500])
+def test_numbers_follow_each_other_over_any_digits(first, number):
+    lines = numbered(first, [json_members(*EVENT)] * number).splitlines()
+    assert [json.loads(each)["seq"] for each in lines] == list(range(first, first + number))

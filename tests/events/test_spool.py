@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mta.events.records import record
+from mta.event_log.lines import json_members
 from mta.events.spool import FOLDER, Spool, SpoolFull
 from mta.events.state_file import STATE
 
@@ -16,7 +16,7 @@ NOON = 1_795_348_800.0
 
 
 def event(number: int) -> str:
-    return record(NOON + number, "accepted", {"id": str(number)})
+    return json_members(NOON + number, "accepted", {"id": str(number)})
 
 
 def spool(home: Path, **options: int) -> Spool:

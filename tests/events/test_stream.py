@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from mta.blocking import run_inline
+from mta.event_log.lines import render_text
 from mta.events.fresh import MAX_EVENTS
 from mta.events.spool import Batch, Spool
 from mta.events.stream import (
@@ -46,6 +47,7 @@ class World:
             trouble=self.troubles.append,
             notice=self.notices.append,
         )
+        self.render = self.stream.recording(render_text)
 
     async def send(self, batch: Batch) -> str | None:
         self.requests += 1
@@ -59,7 +61,7 @@ class World:
 
     def happen(self, *ids: str, event: str = "accepted", seconds: float = BUSY_GATHER_SECONDS) -> None:
         for id in ids:
-            self.stream.receive(NOON, event, {**FIELDS, "id": id})
+            self.render(NOON, event, {**FIELDS, "id": id})
         self.clock.advance(seconds)
 
 
@@ -180,7 +182,7 @@ def test_events_beyond_the_bound_of_memory_are_dropped_and_counted(world):
 
 def test_the_last_events_are_written_at_the_end_and_sent_by_the_next_start(world, tmp_path):
     world.stream.stopService()
-    world.stream.receive(NOON, "accepted", {**FIELDS, "id": "1"})
+    world.render(NOON, "accepted", {**FIELDS, "id": "1"})
     closed(world)
     assert world.sent == []
     again = World(tmp_path)

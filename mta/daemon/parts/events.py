@@ -9,8 +9,9 @@ from pathlib import Path
 from mta.config.readers.events import EventsTarget
 from mta.daemon.parts.context import RelayContext
 from mta.dns.resolver import DnsResolver
+from mta.event_log.lines import json_members
 from mta.events.missing import MARGIN, WrittenEvents, missing_events
-from mta.events.records import Event, read_record, record
+from mta.events.records import Event, read_record
 from mta.events.spool import FOLDER, Spool
 from mta.events.stream import EventStream
 from mta.events.webhook import Receiver, Webhook
@@ -59,7 +60,7 @@ def event_stream(context: RelayContext, target: EventsTarget, resolver: DnsResol
         trouble=event_log.trouble,
         notice=event_log.notice,
     )
-    event_log.copy_to(stream.receive)
+    event_log.render_by(stream.recording)
     return stream
 
 
@@ -77,7 +78,7 @@ def _open_spool(context: RelayContext) -> Spool:
         with suppress(OSError):
             home.rmdir()
     for start in range(0, len(lost), _AT_A_TIME):
-        own.append([record(*event) for event in lost[start : start + _AT_A_TIME]])
+        own.append([json_members(*event) for event in lost[start : start + _AT_A_TIME]])
     return own
 
 
@@ -100,7 +101,7 @@ def _missing(home: Path, spools: Sequence[Spool]) -> list[Event]:
 def _move(spool: Spool, to: Spool) -> None:
     """Move the events that wait in a spool to another one."""
     while (batch := spool.next_batch()) is not None:
-        to.append([record(*read_record(line)) for line in batch.records])
+        to.append([json_members(*read_record(line)) for line in batch.records])
         spool.received(batch)
 
 
