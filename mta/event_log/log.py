@@ -390,4 +390,4 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _path(address: Address | None) -> str:
-    return "<>" if address is None else f"<{address}>"
+    return "<>" if address is None else f"<{address.text}>"

