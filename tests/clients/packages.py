@@ -4,16 +4,11 @@ Installed, each package would remove the others, because a host has one mail ser
 it needs a mount namespace that shows its files, its users and directories of its own where it expects them.
 """
 
-import fcntl
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.daemon import ROOT
-from harness.processes import find_program
+from harness.debian_packages import locked, require_tools, unpack
 
 CACHE = ROOT / ".cache" / "clients"
 #: In the namespace: the unpacked package, and the home of the instance.
@@ -40,59 +35,17 @@ _APART = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--uts", "--pi
 NAME = "server.example.test"
 
 
-class NoPackageError(Exception):
-    """A package cannot be used here; the message says why."""
-
-
 def unpacked(package: str) -> Path:
     """Return the folder that holds a package and all it needs beyond this host. Raises NoPackageError.
 
     The first call downloads the package of the host's own Debian, so that the host's libraries fit it.
     """
-    _require_tools()
-    CACHE.mkdir(parents=True, exist_ok=True)
+    require_tools()
     folder = CACHE / package
-    with _locked(CACHE / "lock"):
+    with locked(CACHE / "lock"):
         if not folder.exists():
-            _unpack(package, folder)
+            unpack([package], folder, ["--reinstall"])
     return folder
-
-
-def _require_tools() -> None:
-    if os.geteuid() != 0:
-        raise NoPackageError("only root may make the namespaces that an unpacked mail server needs")
-    missing = [name for name in ("apt-get", "dpkg", "unshare", "setpriv") if find_program(name) is None]
-    if missing:
-        raise NoPackageError(f"not installed: {', '.join(missing)}")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time in."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _unpack(package: str, folder: Path) -> None:
-    archives, new = folder.with_suffix(".archives"), folder.with_suffix(".new")
-    for path in (archives, new):
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir()
-    (archives / "partial").mkdir()
-    options = ["--download-only", "--reinstall", "--yes", "--no-install-recommends", "-qq"]
-    _run(["apt-get", "install", *options, "-o", f"Dir::Cache::Archives={archives}/", package], package)
-    for archive in archives.glob("*.deb"):
-        _run(["dpkg", "--extract", str(archive), str(new)], package)
-    shutil.rmtree(archives)
-    new.rename(folder)
-
-
-def _run(command: Sequence[str], package: str) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = " / ".join((done.stdout + done.stderr).strip().splitlines()[-2:])
-        raise NoPackageError(f"{package} cannot be downloaded: {words}")
 
 
 def prepare(home: Path, users: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.debian_packages import NoPackageError
 from harness.postfix import Postfix, why_not, write_configuration
 from harness.processes import find_program
 from harness.sink import Sink
@@ -23,7 +24,7 @@ from mta.routing.choice import Fail, ViaSmarthost
 from mta.rules.book import RuleBook
 from mta.rules.facts import Facts
 from mta.smtp.address import Address, parse_address
-from tests.clients.packages import HOME, NAME, PACKAGE, NoPackageError, command_in, prepare, unpacked
+from tests.clients.packages import HOME, NAME, PACKAGE, command_in, prepare, unpacked
 
 _EXIM = f"""\
 primary_hostname = {NAME}

@@ -7,8 +7,8 @@ import pytest
 
 from harness import postfix
 from harness.certificates import authority
+from harness.debian_packages import NoPackageError
 from harness.waiting import PATIENCE, until
-from tests.clients.packages import NoPackageError
 from tests.clients.servers import Exim, OpenSmtpd, Postfix, Sendmail
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO

@@ -5,8 +5,8 @@ import smtplib
 import pytest
 
 from harness import postfix
+from harness.debian_packages import NoPackageError
 from harness.waiting import PATIENCE, until
-from tests.clients.packages import NoPackageError
 from tests.clients.servers import Exim, OpenSmtpd, Postfix, RelayLogin
 from tests.endtoend.mails import mail
 from tests.endtoend.submission import ROOT, in_clear_users, submission

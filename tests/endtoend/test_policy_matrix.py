@@ -5,12 +5,15 @@ An outcome is the TLS with which the mail was delivered, or the word `waits`.
 
 import re
 import smtplib
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from harness import postfix
+from harness.debian_packages import NoPackageError, debian_root, in_root
 from harness.postfix import Postfix
-from harness.processes import Child, find_program, free_port, with_mounts
+from harness.processes import Child, free_port
 from harness.waiting import PATIENCE, until
 from tests.endtoend.mails import mail
 from tests.endtoend.policy_matrix import POLICIES, STATES, domain_of, make_domains, recipients
@@ -25,7 +28,8 @@ RELAY = {
     "dane":    ("dane",         "dane",       "dane",       "waits",        "waits", "waits",   "waits"),
     "both":    ("dane",         "dane",       "dane",       "waits",        "waits", "waits",   "waits"),
 }
-#: Debian 12 has Postfix 3.7 and postfix-mta-sts-resolver 1.1. Levels as Postfix's log has them; "clear" is no TLS.
+#: Debian 13 has Postfix 3.10 and postfix-mta-sts-resolver 1.5; 3.7 and 1.1 of Debian 12 do the same. Levels as the log
+#: has them; "clear" is no TLS.
 POSTFIX = {
     #           good            name          expired       key             clear    downgraded bogus
     "none":    ("Trusted",      "Trusted",    "Untrusted",  "Trusted",      "clear", "clear",   "waits"),
@@ -90,47 +94,65 @@ def test_the_relay_and_postfix_differ_where_a_reason_is_known():
     assert waits == set(DIFFERENCES)
 
 
+@pytest.fixture(scope="session")
+def trixie():
+    """Return the root folder of a Debian 13 with Postfix and an MTA-STS resolver."""
+    if reason := postfix.why_not():
+        # Its users are those of the host.
+        pytest.skip(reason)
+    try:
+        return debian_root("trixie", "postfix", "postfix-mta-sts-resolver")
+    except NoPackageError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture
-def sts_resolver(secure):
+def postfix_home():
+    """Return a folder for the files of Postfix, whose users must be able to enter."""
+    with tempfile.TemporaryDirectory(prefix="matrix-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def prefix(trixie, postfix_home):
+    """Return the command that runs another one in Debian 13, with the name server of the tests."""
+    conf = postfix_home / "resolv.conf"
+    conf.write_text(f"nameserver {DNS}\noptions edns0 trust-ad\n")
+    return in_root(trixie, {"/etc/resolv.conf": conf, "/var/tmp": Path("/var/tmp")})
+
+
+@pytest.fixture
+def sts_resolver(secure, prefix, postfix_home):
     """Return the port of a running postfix-mta-sts-resolver, which asks the name server of the tests."""
-    program = find_program("mta-sts-daemon")
-    if program is None:
-        pytest.skip("mta-sts-daemon is missing: install postfix-mta-sts-resolver")
     port = free_port()
-    configuration = secure.home / "mta-sts-daemon.yml"
+    configuration = postfix_home / "mta-sts-daemon.yml"
     configuration.write_text(_RESOLVER.format(port=port))
-    child = Child([*in_network(secure), program, "-c", str(configuration)], secure.home / "mta-sts-daemon.log")
-    child.environment = {"PATH": "/usr/bin:/bin", "SSL_CERT_FILE": str(ROOT.write(secure.home))}
+    child = Child([*prefix, "mta-sts-daemon", "-c", str(configuration)], secure.home / "mta-sts-daemon.log")
+    child.environment = {"PATH": "/usr/bin:/bin:/usr/sbin", "SSL_CERT_FILE": str(ROOT.write(postfix_home))}
     with child:
         until(lambda: "started" in child.text or not child.running, what="the MTA-STS resolver")
         assert child.running, child.text
         yield port
 
 
-def in_network(secure):
-    """Return the command that runs another one with the name server of the tests."""
-    conf = secure.home / "resolv.conf"
-    conf.write_text(f"nameserver {DNS}\noptions edns0 trust-ad\n")
-    return with_mounts({"/etc/resolv.conf": conf})
-
-
-@pytest.mark.skipif(postfix.why_not() is not None, reason=postfix.why_not() or "")
-def test_postfix_with_dane_and_an_mta_sts_resolver(secure, sts_resolver):
+def test_postfix_with_dane_and_an_mta_sts_resolver(secure, prefix, postfix_home, sts_resolver):
     make_domains(secure)
     secure.publish()
     settings = {
         "smtp_tls_security_level": "dane",
         "smtp_dns_support_level": "dnssec",
         "smtp_tls_policy_maps": f"socketmap:inet:127.0.0.1:{sts_resolver}:postfix",
-        "smtp_tls_CAfile": str(ROOT.write(secure.home)),
+        "smtp_tls_CAfile": str(ROOT.write(postfix_home)),
         "smtp_tls_loglevel": "1",
         "smtp_host_lookup": "dns",
         "default_process_limit": "20",
     }
-    with Postfix(settings=settings, prefix=in_network(secure)) as server:
+    with Postfix(parent=postfix_home, settings=settings, prefix=prefix) as server:
         with smtplib.SMTP("127.0.0.1", server.port, timeout=PATIENCE) as client:
             client.sendmail("sender@sender.example", recipients(), mail())
         until(lambda: len(postfix_outcomes(server)) == len(recipients()), what="the outcomes of Postfix")
+        assert "daemon started -- version 3.10." in server.log.read_text()
         assert table(postfix_outcomes(server)) == POSTFIX
 
 
