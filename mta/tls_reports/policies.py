@@ -7,6 +7,9 @@ from mta.smtp.address import printable
 from mta.sts.policy import StsPolicy
 from mta.tls_reports.tally import CountedPolicy, FailedSession, PolicyType, short_text
 
+#: The result of RFC 8460 section 4.3 for a host that is left out before any session.
+DNSSEC_INVALID = "dnssec-invalid"
+
 _NO_POLICY = CountedPolicy(PolicyType.NONE)
 
 
@@ -25,6 +28,11 @@ def counted_policy(proof: Proof | None, sts: StsPolicy | None) -> CountedPolicy:
 def failed_session(result: str, own_address: str, route: Route, text: str) -> FailedSession:
     """Return the facts about a session that failed with a result of RFC 8460 section 4.3."""
     return FailedSession(result, own_address, route.host, route.address, short_text(printable(text)))
+
+
+def unproven_host(host: str, text: str) -> FailedSession:
+    """Return the facts about a host that got no mail because DNSSEC did not prove the answers about it."""
+    return FailedSession(DNSSEC_INVALID, host=host, text=short_text(printable(text)))
 
 
 def _text(record: TlsaRecord) -> str:

@@ -10,8 +10,9 @@ from harness.sink import Sink
 from harness.tls_report_receiver import ReportReceiver, TlsReport, report_in_mail
 from harness.waiting import until
 from harness.web_server import WebAnswer
+from harness.zone_tree import unsigned
 from tests.endtoend.mails import mail
-from tests.endtoend.secure_world import ROOT, SecureWorld
+from tests.endtoend.secure_world import ROOT, SecureWorld, tlsa
 from tests.endtoend.world import received
 
 DAY, LAST = 86_400.0, 4 * 3600.0
@@ -39,7 +40,7 @@ class Reporting:
         return [report_in_mail(each.content) for each in self.good.messages if each.header("TLS-Report-Domain")]
 
 
-def test_a_policy_that_cannot_be_had_is_reported(secure: SecureWorld) -> None:
+def test_a_policy_or_a_proof_that_cannot_be_had_is_reported(secure: SecureWorld) -> None:
     clock = WallClock(secure.home / "ahead")
     sinks = {}
     secure.domain("reports.example")
@@ -52,19 +53,27 @@ def test_a_policy_that_cannot_be_had_is_reported(secure: SecureWorld) -> None:
         secure.domain(name, f"mx.{name}").set(f"_smtp._tls.{name}", "TXT", f'"v=TLSRPTv1; rua={URL}"')
         secure.policy_host(name, answer, shows=shows)
         sinks[name] = secure.host(f"mx.{name}", shows=ROOT.leaf([f"mx.{name}"]))
-    relay = secure.relay(TLSRPT_FROM="tls-reports@relay.example", **clock.settings(str(HERE)))
-    relay.submit(mail(), [f"ann@{name}" for name in sinks])
+    zone = secure.domain("forged.example", "mx.forged.example")
+    zone.set("_smtp._tls.forged.example", "TXT", f'"v=TLSRPTv1; rua={URL}"')
+    secure.host("mx.forged.example", shows=(shown := ROOT.leaf(["mx.forged.example"])))
+    zone.set("_25._tcp.mx.forged.example", "TLSA", tlsa(3, 1, shown.certificate))
+    zone.tampering.append(unsigned("_25._tcp.mx.forged.example", "TLSA"))
+    settings = {"TLSRPT_FROM": "tls-reports@relay.example", "RETRY_SCHEDULE": "F,1h,15m"}
+    relay = secure.relay(**settings, **clock.settings(str(HERE)))
+    relay.submit(mail(), [f"ann@{name}" for name in (*sinks, "forged.example")])
+    relay.wait_for_events("deferred")
     for sink in sinks.values():
         received(sink)
     relay.stop()
     clock.ahead = DAY + LAST
     relay.start()
-    relay.wait_for_events("tls-report", 3)
+    relay.wait_for_events("tls-report", 4)
     assert receiver.faults == []
     assert {report.domain: report.failures for report in receiver.reports} == {
         "missing.example": {"sts-policy-fetch-error": 1},
         "wrong.example": {"sts-policy-invalid": 1},
         "unproven.example": {"sts-webpki-invalid": 1},
+        "forged.example": {"dnssec-invalid": 1},
     }
 
 

@@ -55,6 +55,7 @@ class SecuredMx(MultiService):
             policies=None if self._policies is None else self._policies.source,
             seconds=context.reactor.seconds,
             notice=event_log.notice,
+            unproven=self._unproven,
         )
 
     def report(self, queue: Queue, added: Callable[[], object]) -> None:
@@ -95,6 +96,10 @@ class SecuredMx(MultiService):
         by_policy = proof is not None and proof.source is ProofSource.STS and proof.enforced
         if by_policy and session.failure is not None and self._policies is not None:
             self._policies.source.look_again(session.domain)
+
+    def _unproven(self, domain: str, host: str, reason: str) -> None:
+        if self._reporting is not None:
+            self._reporting.unproven(domain, host, reason)
 
     def retry(self) -> None:
         """Forget failures of policy hosts, because an operator has mail tried again."""

@@ -24,7 +24,7 @@ from mta.sts.policy_source import StsPolicySource
 from mta.tls_reports.counting import SessionCounter
 from mta.tls_reports.day_file import DayFiles
 from mta.tls_reports.message import report_mail
-from mta.tls_reports.policies import counted_policy, failed_session
+from mta.tls_reports.policies import counted_policy, failed_session, unproven_host
 from mta.tls_reports.report import TlsReport
 from mta.tls_reports.sending import ReportNotSent, ReportSender, SenderParts
 from mta.tls_reports.tally import CountedPolicy, FailedSession, PolicyType
@@ -94,6 +94,10 @@ class TlsReporting(MultiService):
             return
         policy = counted_policy(proof, None if kept is None else kept.policy)
         self._counter.count(session.domain, policy, _failed(session))
+
+    def unproven(self, domain: str, host: str, reason: str) -> None:
+        """Count a host that gets no mail because DNSSEC does not prove the answers about it; see SecuredRouting."""
+        self._counter.count(domain, CountedPolicy(PolicyType.TLSA), unproven_host(host, reason))
 
     async def _save(self) -> None:
         await self._counter.save()

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from mta.dns.answers import LookupFailed, MxAnswer, Resolver
 from mta.message.outcome import ErrorKind, Failed, TryLater
-from mta.routing.demands.dane import Dane, MxFinding, TlsaFinding
+from mta.routing.demands.dane import Dane, MxFinding, TlsaFinding, TlsaState
 from mta.routing.demands.deciding import (
     DemandTerms,
     HostDemand,
@@ -62,11 +62,14 @@ class SecuredRouting:
         policies: PolicySource | None,
         seconds: Callable[[], float],
         notice: Callable[[str], object] = lambda _: None,
+        unproven: Callable[[str, str, str], object] = lambda *_: None,
     ) -> None:
         """Prepare; `dane` and `policies` are None if DANE and MTA-STS are off. `seconds` is a monotonic clock.
 
         `notice` takes a line for the operator if TLS_POLICY weakens the policy of a domain, and if a host may get mail
-        although a policy that is only tested does not name it.
+        although a policy that is only tested does not name it. `unproven` takes a domain, a host, and the reason why
+        that gets no mail now: the answers about its TLSA records are forged, or none came. The host is "" if that is so
+        of the MX records.
         """
         self._direct = direct
         self._resolver = resolver
@@ -74,6 +77,7 @@ class SecuredRouting:
         self._dane = dane
         self._policies = policies
         self._notice = notice
+        self._unproven = unproven
         self._seconds = seconds
         self._weaker, self._unnamed = DailyNotices(), DailyNotices()
 
@@ -119,6 +123,7 @@ class SecuredRouting:
         """
         answer, mx, policy = await self._look_up(domain, with_policy=entry is None or required)
         if mx.failure and not isinstance(answer, LookupFailed):
+            self._unproven(domain, "", mx.failure)
             text = f"looking up the MX of {domain}: {mx.failure}; mail stays queued. {lifted_by(domain)}"
             failed = TryLater(text, status="4.7.5", kind=ErrorKind.DNS)
             return SecuredDecision(Decision(failed, mx.ttl), PublishedDemands(domain, policy), entry)
@@ -184,6 +189,9 @@ class SecuredRouting:
         demands = self._demands(list(dict.fromkeys(route.host for route in plan.routes)), published, findings)
         if required:
             demands = tuple(proven_mx(demand, published) for demand in demands)
+        for demand in demands:
+            if demand.left_out and demand.finding is not None and demand.finding.state is TlsaState.FAILED:
+                self._unproven(published.domain, demand.host, demand.finding.reason)
         used = {demand.host: demand for demand in demands if not demand.left_out}
         if not used:
             failure: Failed | TryLater = no_host_left(published.domain, demands)

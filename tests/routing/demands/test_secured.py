@@ -80,6 +80,7 @@ class Setup:
         self.authenticity = ZoneAuthenticity(self.zone, SIGNED, BOGUS)
         self.policies = FixedPolicies(policies)
         self.notices: list[str] = []
+        self.unproven: list[tuple[str, str, str]] = []
         rules.setdefault("local_domains", domain_list(["local.test"]))
         self.rules = RouterRules(mailname="relay.test", relay_domains=domain_list(["second.test"]), **rules)
         read = (entry.split("=") for entry in entries.split())
@@ -97,6 +98,7 @@ class Setup:
             policies=self.policies,
             seconds=self.clock.seconds,
             notice=self.notices.append,
+            unproven=lambda *facts: self.unproven.append(facts),
         )
         return self.secured
 
@@ -236,10 +238,14 @@ def test_a_host_with_forged_records_is_left_out_and_mail_waits_if_it_was_the_las
         " expired; mail stays queued. TLS_POLICY=allforged.test=opportunistic would send it all the same"
     )
     assert (waits.status, waits.kind) == ("4.7.5", ErrorKind.DNS)
+    reason = "TLSA of _25._tcp.mx.forged.test: signature expired"
+    assert setup.unproven == [(domain, "mx.forged.test", reason) for domain in ("forged.test", "allforged.test")]
 
 
 def test_mail_waits_if_the_mx_records_are_forged() -> None:
-    waits = Setup().waits("forgedmx.test")
+    setup = Setup()
+    waits = setup.waits("forgedmx.test")
+    assert setup.unproven == [("forgedmx.test", "", "no signatures")]
     assert waits.text == (
         "looking up the MX of forgedmx.test: no signatures; mail stays queued."
         " TLS_POLICY=forgedmx.test=opportunistic would send it all the same"
