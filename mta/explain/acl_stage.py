@@ -104,6 +104,8 @@ class _DryRun:
         said = f" SIZE={size}" if size else ""
         argument = f"FROM:<{_bare(self._question.sender)}>{said}{' SMTPUTF8' if self._utf8 else ''}"
         mail = parse_mail(_octets(argument), self._leniency)
+        if self._question.requiretls and not self._question.tls:
+            raise ProtocolRefusal(canned_replies.NO_REQUIRETLS)
         limits = SmtpLimits(message_size=self._relay.settings.message_size_limit)
         if size > limits.message_size:
             raise ProtocolRefusal(canned_replies.message_too_large(limits))

@@ -1,6 +1,7 @@
 """All decisions on a message that is only described, by the parts of a relay."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from mta.explain.acl_stage import decide_acl
 from mta.explain.parts import DecidingParts
@@ -9,13 +10,15 @@ from mta.explain.rewrite_stage import decide_rewrite
 from mta.explain.route_stage import decide_route
 from mta.explain.transport_stage import asks_for_unknown_hosts, decide_transport
 from mta.explain.values import Explanation, MailVerdict, Question
+from mta.message.headers import scan
 from mta.rules.conditions import HeaderCondition, OverCondition, SizeCondition
+from mta.smtp.parameters import TlsDemand
 
 
 async def decide(question: Question, relay: DecidingParts) -> Explanation:
     """Return the decisions on a message by the parts of a relay."""
     acl, rewritten = decide_rewrite(await decide_acl(question, relay), relay.book)
-    envelope = acl.envelope
+    envelope = None if acl.envelope is None else replace(acl.envelope, tls_demand=_demand(question))
     addresses = [each.address for each in envelope.recipients] if envelope else []
     routes = [await decide_route(address, envelope, relay) for address in addresses] if envelope else []
     carried = [decide_transport(*each, relay) for each in zip(addresses, routes, strict=True)]
@@ -30,6 +33,13 @@ async def decide(question: Question, relay: DecidingParts) -> Explanation:
         decide_retry(acl, relay),
         tuple(hints),
     )
+
+
+def _demand(question: Question) -> TlsDemand | None:
+    """Return the demand of a message on TLS (RFC 8689)."""
+    if question.requiretls:
+        return TlsDemand.REQUIRED
+    return TlsDemand.OPTIONAL if scan(question.header).tls_optional else None
 
 
 def _hold_hint(decisions: Iterable[MailVerdict]) -> Iterator[str]:

@@ -48,12 +48,14 @@ async def decide_route(
     if relay.rules.is_local(address.domain):
         return _local(str(address), address.domain, relay)
     usual = await _usual(address, envelope, relay)
-    return await _by_order(Reroute(ordered), address, usual, relay) if ordered else usual
+    return await _by_order(Reroute(ordered), address, usual, envelope, relay) if ordered else usual
 
 
-async def _by_order(order: Reroute, address: Address, usual: RouteVerdict, relay: DecidingParts) -> RouteVerdict:
+async def _by_order(
+    order: Reroute, address: Address, usual: RouteVerdict, envelope: Envelope, relay: DecidingParts
+) -> RouteVerdict:
     choice = like_a_rule(order, relay.rules)
-    found = replace(usual, words="nowhere") if choice is None else await _route(address, choice, relay)
+    found = replace(usual, words="nowhere") if choice is None else await _route(address, choice, envelope, relay)
     words = f"{found.words} (the next attempt alone, by the order {order.where}); then again {usual.words}"
     return replace(found, words=words, passed_over=())
 
@@ -63,7 +65,7 @@ async def _usual(address: Address, envelope: Envelope, relay: DecidingParts) -> 
     if way.open:
         words = "waits until a host name in the rules is looked up"
         return RouteVerdict(str(address), RouteKind.UNDECIDED, words)
-    verdict = await _route(address, way.choice, relay)
+    verdict = await _route(address, way.choice, envelope, relay)
     return verdict if relay.route_rules.routes is None else _with_rules(verdict, address, envelope, relay)
 
 
@@ -72,14 +74,16 @@ async def plan_of(address: Address, envelope: Envelope, relay: DecidingParts) ->
     way = relay.route_rules.way(envelope, address)
     if relay.rules.is_local(address.domain) or way.open or not relay.can_resolve(address, way.choice):
         return None
-    routing: Routing | TryLater = await relay.router.resolve(address.domain, way.choice)
+    routing: Routing | TryLater = await relay.router.resolve(address.domain, way.choice, envelope.tls_demand)
     if isinstance(routing, Plan):
         names = tuple(dict.fromkeys(route.host for route in routing.routes))
         routing = _as_rules_want(routing, address.domain, names, relay)
     return routing if isinstance(routing, Plan) else None
 
 
-async def _route(address: Address, choice: RouteChoice | None, relay: DecidingParts) -> RouteVerdict:
+async def _route(
+    address: Address, choice: RouteChoice | None, envelope: Envelope, relay: DecidingParts
+) -> RouteVerdict:
     """Return the route of mail by the choice of a rule, or by the settings alone."""
     recipient, way = str(address), _way(address, choice, relay)
     verdict = RouteVerdict(
@@ -89,7 +93,7 @@ async def _route(address: Address, choice: RouteChoice | None, relay: DecidingPa
         return replace(verdict, failed=isinstance(choice, Fail))
     if not relay.can_resolve(address, choice):
         return replace(verdict, demands=_entry(address, choice, relay)) if way.kind is RouteKind.MX else verdict
-    routing: Routing = await relay.router.resolve(address.domain, choice)
+    routing: Routing = await relay.router.resolve(address.domain, choice, envelope.tls_demand)
     names: tuple[str, ...] = ()
     if isinstance(routing, Plan):
         names = tuple(dict.fromkeys(route.host for route in routing.routes))

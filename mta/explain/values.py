@@ -24,6 +24,8 @@ class Question:
     header: bytes = b""
     #: The size of the message in octets, which the client announces; 0 if it announces none.
     size: int = 0
+    #: Whether the client gives REQUIRETLS at MAIL.
+    requiretls: bool = False
 
 
 class Moment(enum.Enum):

@@ -61,3 +61,21 @@ def test_described_mail_is_explained_with_the_proof_of_its_hosts(secure: SecureW
     assert "tls        mx.example.org: with TLS only, a known authority must certify mx.example.org" in said
     said = explained(secure, relay, "--client", "127.0.0.1", "--from", "a@b.example", "--to", "ann@example.net")
     assert "tls        TLS_POLICY has example.net=verify" in said
+
+
+def test_the_demand_of_a_described_message_decides_on_its_hosts(secure: SecureWorld) -> None:
+    for name, signed in (("example.org", True), ("example.net", True), ("plain.example", False)):
+        secure.domain(name, f"mx.{name}", signed=signed)
+        secure.host(f"mx.{name}", shows=ROOT.leaf([f"mx.{name}"]))
+    secure.policy_host("example.org", policy("enforce", ["mx.example.org"]))
+    relay = secure.relay()
+    described = ("--from", "a@b.example", "--to", "ann@example.org", "--to", "ann@example.net", "--dns")
+    said = explained(secure, relay, *described, "--tls", "--requiretls")
+    for host, source in (("mx.example.org", "MTA-STS of example.org"), ("mx.example.net", "REQUIRETLS")):
+        assert f"{host}: with TLS only, a known authority must certify {host} ({source})" in said
+    assert "must certify" not in explained(secure, relay, *described, "--header", "TLS-Required: No")
+    unproven = ("--from", "a@b.example", "--to", "ann@plain.example", "--dns", "--requiretls")
+    done = secure.tool(relay, "explain", *unproven, "--tls")
+    assert done.returncode == 1
+    assert "returned: the sender demands REQUIRETLS, and no MX host may get such mail" in done.stdout
+    assert "530 5.7.10" in secure.tool(relay, "explain", *unproven).stdout

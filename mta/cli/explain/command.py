@@ -23,7 +23,7 @@ from mta.explain.values import Explanation, Question
 from mta.inbound.networks import client_address
 
 # RFC 5322 section 2.2, on one line.
-_DESCRIBING = {"sender", "recipients", "client", "login", "helo", "tls", "header", "size"}
+_DESCRIBING = {"sender", "recipients", "client", "login", "helo", "tls", "requiretls", "header", "size"}
 _FIELD = re.compile(r"[!-9;-~]+:[^\r\n]*")
 
 
@@ -57,6 +57,7 @@ def _header(_context: click.Context, _parameter: click.Parameter, fields: tuple[
 @click.option("--login", default="", metavar="USER", help="The user that has logged in.")
 @click.option("--helo", default="", metavar="NAME", help="The name that the client gives in EHLO.")
 @click.option("--tls", is_flag=True, help="The session is encrypted.")
+@click.option("--requiretls", is_flag=True, help="The client demands REQUIRETLS (RFC 8689), which takes --tls.")
 @click.option(
     "--header", multiple=True, metavar="FIELD", callback=_header, help="A field, 'Subject: words'. Repeatable."
 )
