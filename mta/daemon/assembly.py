@@ -155,7 +155,7 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
     services += [each for each in (tokens, events) if each is not None]
     figures = relay_figures(context, queue, factory, delivery, tokens)
     reloads = tuple(_reloads(context, aliases, trust_store))
-    state = _own_state(context, queue, delivery, tokens, demands)
+    state = _own_state(context, queue, delivery, partial(_retried, router, demands, tokens))
     if context.alone:
         services.append(_admin_socket(context, state))
     closing = partial(_close, rates, events)
@@ -229,19 +229,16 @@ def _own_state(
     context: RelayContext,
     queue: RelayQueue,
     delivery: DeliveryService,
-    tokens: "TokenSource | None",
-    demands: MxDemands,
+    retried: Callable[[], object],
 ) -> OwnState:
-    """Return the relay as an operator asks and orders it."""
+    """Return the relay as an operator asks and orders it; `retried` is called before mail is tried again by order."""
     event_log = context.event_log
     feed = Feed(event_log.copy_to)
     event_log.copy_errors_to(feed.receive_error)
 
     def applied(order: Order, ids: list[QueueId]) -> None:
         if order.action is Action.RETRY:
-            demands.retry()
-            if tokens is not None:
-                tokens.retry()
+            retried()
         delivery.applied(order.action, ids, order.by, recipient=order.recipient, to=order.to)
 
     traffic = Traffic(context.settings.queue_dir, context.wall_clock)
@@ -250,6 +247,14 @@ def _own_state(
             context.settings, queue, delivery, context.rules, event_log, applied, context.wall_clock, feed, traffic
         )
     )
+
+
+def _retried(router: MailRouter, demands: MxDemands, tokens: "TokenSource | None") -> None:
+    """Forget the routings and failures that an operator may have mended."""
+    router.forget()
+    demands.retry()
+    if tokens is not None:
+        tokens.retry()
 
 
 def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant, trust_store: TrustStore) -> "TokenSource":

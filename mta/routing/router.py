@@ -75,6 +75,10 @@ class MailRouter:
         """
         self._carriage_of = carriage_of
         self._by_domain = by_domain and carriage_of is not None
+        self.forget()
+
+    def forget(self) -> None:
+        """Look for the hosts of all mail anew from now on; answers of the DNS are valid as long as they say."""
         # New objects, because look-ups that are running still put their routings into the old ones.
         self._plans: TtlCache[_Key, Routing] = TtlCache(MAX_PLANS, self._seconds, memory_size)
         self._running: SingleFlight[_Key, Routing] = SingleFlight()

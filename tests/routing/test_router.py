@@ -398,6 +398,14 @@ class TestMemory(RouterCase):
         found = self.found(router, "example.test")
         assert router.cached("example.test") is found
 
+    def test_an_order_of_the_operator_forgets_all_routings(self) -> None:
+        router = self.make()
+        before = self.found(router, "example.test")
+        router.forget()
+        assert router.cached("example.test") is None
+        self.zone.add("example.test", MX=[[10, "localhost"]])
+        assert self.found(router, "example.test") != before
+
     def test_a_plan_is_good_as_long_as_the_shortest_answer_and_no_longer_than_a_minute(self) -> None:
         router = self.make()
         self.zone.add("backup.example.test", TTL=7)
