@@ -105,6 +105,8 @@ class Entry:
     login: str = ""
     #: Protocol and cipher of the client's connection; "" in clear.
     tls: str = ""
+    #: The sender's demand on TLS, a value of `TlsDemand`; "" if there is none.
+    tls_demand: str = ""
     #: The message that this one reports on.
     report_of: QueueId | None = None
     #: The reports on this message; empty unless the query asks for details.

@@ -184,6 +184,7 @@ class MemoryMessage:
             description.author,
             envelope.origin.login,
             description.tls,
+            "" if envelope.tls_demand is None else envelope.tls_demand.value,
             description.report_of,
             tuple(reports),
         )

@@ -4,7 +4,7 @@
 
 -- name: waiting_entries
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.node IS NOT NULL, m.due,
-       m.held_since, m.leased_since, m.message_id, m.subject, m.author, m.login, m.tls, m.report_of,
+       m.held_since, m.leased_since, m.message_id, m.subject, m.author, m.login, m.tls, m.tls_demand, m.report_of,
        r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished, r.signed_by, r.way
 FROM message AS m JOIN recipient AS r ON r.message_id = m.id
 WHERE m.id = ANY (%(ids)s::bigint[])
@@ -12,7 +12,7 @@ ORDER BY m.id, r.idx;
 
 -- name: finished_entries
 SELECT id, sender_local, sender_domain, size, created, client, false, false, NULL, NULL, NULL,
-       message_id, subject, author, login, tls, report_of, recipients
+       message_id, subject, author, login, tls, tls_demand, report_of, recipients
 FROM history
 WHERE id = ANY (%(ids)s::bigint[])
 ORDER BY id;

@@ -206,7 +206,7 @@ DELETE FROM message WHERE id IN (SELECT id FROM message WHERE finished < ? ORDER
 
 -- name: entries
 SELECT m.id, m.sender_local, m.sender_domain, m.size, m.created, m.client, m.held, m.leased, m.due,
-       m.held_since, m.leased_since, m.message_id, m.subject, m.author, m.login, m.tls, m.report_of,
+       m.held_since, m.leased_since, m.message_id, m.subject, m.author, m.login, m.tls, m.tls_demand, m.report_of,
        r.local, r.domain, r.status, r.attempts, r.reply, r.host, r.finished, r.signed_by, r.way
 FROM message AS m CROSS JOIN recipient AS r ON r.message_id = m.id
 WHERE m.id IN (SELECT value FROM json_each(?))

@@ -71,6 +71,10 @@ def test_a_message_goes_to_proven_hosts_that_offer_it_alone(secure: SecureWorld)
         return [event["reply"] for event in relay.events("deferred") if event["to"] == "<bob@wrong.example>"]
 
     (deferred, *_) = until(deferrals, what="the deferral")
+    (waiting,) = relay.queue()
+    assert waiting["tls_demand"] == "required"
+    said = secure.tool(relay, "explain", waiting["id"], "--dns").stdout
+    assert "mx.wrong.example: with TLS only, a known authority must certify mx.wrong.example (REQUIRETLS)" in said
     assert deferred.startswith("certificate not trusted: self-signed certificate; the sender demands it by REQUIRETLS")
     for name, host in good.items():
         assert [each.mail_parameters.count("REQUIRETLS") for each in host.messages] == [1] * (

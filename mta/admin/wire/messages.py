@@ -37,6 +37,7 @@ def entry_object(entry: Entry, waits_for: str | None = None) -> JsonObject:
         "client": entry.client,
         "login": entry.login or None,
         "tls": entry.tls or None,
+        "tls_demand": entry.tls_demand or None,
         "message_id": entry.message_id or None,
         "subject": entry.subject or None,
         "from": entry.author or None,
@@ -73,6 +74,7 @@ def read_entry(value: object) -> Entry:
         author=fields.text("from"),
         login=fields.text("login"),
         tls=fields.text("tls"),
+        tls_demand=fields.text("tls_demand"),
         report_of=QueueId(report_of) if report_of else None,
         reports=fields.items("reports", read_id),
     )

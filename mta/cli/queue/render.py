@@ -96,6 +96,7 @@ def show_lines(entry: Entry, waits_for: str = "") -> Iterator[str]:
     for name, text in (
         ("login", entry.login),
         ("tls", entry.tls),
+        ("tls demand", entry.tls_demand),
         ("message-id", entry.message_id),
         ("subject", entry.subject),
         ("from", entry.author),

@@ -10,7 +10,7 @@ from mta.explain.demands.words import demanded_of, left_out, policy_lines
 from mta.explain.destination.facts import DestinationFacts, TlsFact, Ways
 from mta.explain.destination.live import host_name
 from mta.explain.destination.mx_hosts import MxHosts, find_mx_hosts
-from mta.explain.message.gathering import address_of, origin_of
+from mta.explain.message.gathering import address_of, envelope_of
 from mta.explain.parts import DecidingParts
 from mta.explain.present import PresentRelay
 from mta.explain.route_stage import decide_route, plan_of
@@ -150,7 +150,7 @@ def _example(recipient: Address, entries: Sequence[Entry], relay: DecidingParts)
         for state in entry.recipients:
             address = address_of(state.address)
             if state.status is Status.WAITING and address is not None and address.domain == recipient.domain:
-                return address, Envelope(address_of(entry.sender), (Recipient(address),), origin_of(entry, relay))
+                return address, envelope_of(entry, (address,), relay)
     return recipient, Envelope(None, (Recipient(recipient),), Origin.of_relay(relay.settings.mailname))
 
 

@@ -20,6 +20,7 @@ from mta.queue.search.conditions import Conditions, State
 from mta.rules.conditions import HeaderCondition
 from mta.rules.facts import Facts
 from mta.smtp.address import Address, AddressError, parse_address
+from mta.smtp.parameters import TlsDemand
 
 #: Recipients whose routes are told, domains whose other mail is looked at, and messages that are looked at there.
 MAX_RECIPIENTS = 100
@@ -138,7 +139,7 @@ async def _ways(entry: Entry, relay: DecidingParts) -> PresentDecisions:
     asked = [each for each in entry.recipients if each.status in (Status.WAITING, Status.FAILED)][:MAX_RECIPIENTS]
     ways = [(each, state.way) for state in asked if (each := address_of(state.address)) is not None]
     addresses = [address for address, _ in ways]
-    envelope = Envelope(sender, tuple(map(Recipient, addresses)), origin_of(entry, relay))
+    envelope = envelope_of(entry, addresses, relay)
     # At the same time, because each may wait for the DNS.
     deciding = [Deferred.fromCoroutine(decide_route(each, envelope, relay, ordered=way)) for each, way in ways]
     routes = await gatherResults(deciding, consumeErrors=True)
@@ -150,8 +151,14 @@ async def _ways(entry: Entry, relay: DecidingParts) -> PresentDecisions:
     )
 
 
-def origin_of(entry: Entry, relay: DecidingParts) -> Origin:
-    """Return the origin of a message as far as the queue knows it."""
+def envelope_of(entry: Entry, addresses: Iterable[Address], relay: DecidingParts) -> Envelope:
+    """Return the envelope of a message for some of its recipients, as far as the queue tells it."""
+    demand = TlsDemand(entry.tls_demand) if entry.tls_demand else None
+    recipients = tuple(map(Recipient, addresses))
+    return Envelope(address_of(entry.sender), recipients, _origin_of(entry, relay), tls_demand=demand)
+
+
+def _origin_of(entry: Entry, relay: DecidingParts) -> Origin:
     if not entry.client:
         return Origin.of_relay(relay.settings.mailname)
     return Origin(entry.client, "", "ESMTPA" if entry.login else "ESMTP", entry.login)

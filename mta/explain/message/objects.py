@@ -24,6 +24,7 @@ def page_object(page: MessagePage) -> JsonObject:
         "client": entry.client or None,
         "login": entry.login or None,
         "tls": entry.tls or None,
+        "tls_demand": entry.tls_demand or None,
         "report_of": entry.report_of,
         "allowed": page.allowed or None,
         "state": page.state,

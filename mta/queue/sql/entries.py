@@ -11,7 +11,7 @@ from mta.queue.ids import to_id
 from mta.smtp.address import Address
 
 #: Columns about the message.
-ENTRY_COLUMNS = 17
+ENTRY_COLUMNS = 18
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -49,10 +49,10 @@ def read_entry(row: Sequence[Any], states: Sequence[RecipientState], details: En
     """Return a message with its recipients.
 
     The columns are id, sender_local, sender_domain, size, created, client, held, leased, due, held_since, leased_since,
-    message_id, subject, author, login, tls and report_of.
+    message_id, subject, author, login, tls, tls_demand and report_of.
     """
     number, local, domain, size, created, client, held, leased, _due, held_since, leased_since = row[:11]
-    message_id, subject, author, login, tls, report_of = row[11:]
+    message_id, subject, author, login, tls, tls_demand, report_of = row[11:]
     return Entry(
         to_id(number),
         "" if local is None else str(Address(local, domain)),
@@ -69,6 +69,7 @@ def read_entry(row: Sequence[Any], states: Sequence[RecipientState], details: En
         author,
         login,
         tls,
+        tls_demand or "",
         None if report_of is None else to_id(report_of),
         tuple(details.reports.get(number, ())),
     )

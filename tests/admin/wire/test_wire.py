@@ -90,7 +90,7 @@ def entries(draw: st.DrawFn) -> Entry:
         tuple(recipients),
         draw(_maybe_time),
         draw(_maybe_time),
-        *(draw(_text) for _ in range(5)),
+        *(draw(_text) for _ in range(6)),
         draw(st.none() | _id),
         tuple(draw(st.lists(_id, max_size=2))),
     )

@@ -38,6 +38,7 @@ def test_an_object_has_everything_a_program_may_ask_for() -> None:
         "client": "127.0.0.1",
         "login": None,
         "tls": None,
+        "tls_demand": None,
         "message_id": None,
         "subject": None,
         "from": None,

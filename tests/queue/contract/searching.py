@@ -21,6 +21,7 @@ from mta.queue.interface import (
 )
 from mta.queue.search.conditions import ANY, Conditions, State
 from mta.queue.search.matching import matches
+from mta.smtp.parameters import TlsDemand
 from tests.length import choose
 from tests.queue.contract.case import QueueCase
 from tests.queue.messages import LATER, LEASE, NEVER, NOW, TOOK, envelope, mail
@@ -186,12 +187,17 @@ class SearchContract(QueueCase):
     def test_an_entry_has_the_description_of_its_message(self):
         description = Description("m1@a.test", "Re: hello", "Bob <bob@a.test>", "TLSv1.3 TLS_AES", None)
         new = replace(mail(login="carol"), description=description)
+        new = replace(new, envelope=replace(new.envelope, tls_demand=TlsDemand.REQUIRED))
         self.now(self.queue.add(new, NOW))
         entry = self.entry(new.id)
         self.assertEqual(
             (entry.message_id, entry.subject, entry.author), ("m1@a.test", "Re: hello", "Bob <bob@a.test>")
         )
         self.assertEqual((entry.tls, entry.login, entry.report_of), ("TLSv1.3 TLS_AES", "carol", None))
+        self.assertEqual(entry.tls_demand, "required")
+        (claim,) = self.claims()
+        self.settled(claim, Verdict(0, TOOK))
+        self.assertEqual(self.entry(new.id).tls_demand, "required")
 
 
 class DomainContract(QueueCase):
