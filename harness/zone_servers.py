@@ -8,11 +8,13 @@ import dns.exception
 import dns.message
 import dns.query
 
-from harness.processes import Child, find_program
+from harness.processes import Child, find_program, with_mounts
 from harness.waiting import until
 from harness.zone_tree import ZoneTree, file_name
 
 _PORT = 53
+#: Where Debian's dns-root-data has the trust anchor of the real root.
+_ANCHOR = Path("/usr/share/dns/root.key")
 
 _NSD = """\
 server:
@@ -79,7 +81,12 @@ def why_not() -> str | None:
     for program, package in (("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("unbound", "unbound")):
         if find_program(program) is None:
             return f"{program} is missing: install {package}"
-    return None
+    return None if _ANCHOR.exists() else f"{_ANCHOR} is missing: install dns-root-data"
+
+
+def with_anchor(anchor: Path) -> list[str]:
+    """Return a prefix for commands that validate from this trust anchor on, in place of the real root's."""
+    return with_mounts({str(_ANCHOR): anchor})
 
 
 class Nsd:

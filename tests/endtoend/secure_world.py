@@ -20,12 +20,11 @@ from harness.daemon import Daemon, program
 from harness.network import Network
 from harness.network_namespace import public_address, public_network
 from harness.policy_host import policy_host, record
-from harness.processes import with_mounts
 from harness.sink import Sink
 from harness.sink_rules import Rule
 from harness.waiting import until
 from harness.web_server import WebAnswer, WebServer
-from harness.zone_servers import Nsd, Unbound
+from harness.zone_servers import Nsd, Unbound, with_anchor
 from harness.zone_tree import TreeZone, ZoneTree
 from tests.drivers.tlsa import tlsa as tlsa_record
 from tests.endtoend.mails import mail
@@ -34,14 +33,10 @@ from tests.endtoend.mails import mail
 ROOT, STRANGER = authority(), authority("Unknown Authority")
 S = TypeVar("S", bound=WebServer)
 NAME_SERVER, RESOLVER, DNS = public_address(1), public_address(2), public_address(3)
-#: Where Debian's dns-root-data has the trust anchor of the real root.
-_ANCHOR = Path("/usr/share/dns/root.key")
 
 
 def why_not() -> str | None:
     """Return why these tests cannot run here, or None if they can."""
-    if not _ANCHOR.exists():
-        return f"{_ANCHOR} is missing: install dns-root-data"
     return zone_servers.why_not() or network_namespace.why_not()
 
 
@@ -121,7 +116,7 @@ class SecureWorld:
         """Return a relay before its start. It trusts `ROOT`, and validates from the root of the domains on."""
         common = {"DNS_SERVERS": DNS, "SSL_CERT_FILE": str(ROOT.write(self.home)), "RETRY_SCHEDULE": "F,10m,1s"}
         relay = Daemon(self.home / name, **{**common, **settings})
-        relay.child.command[:0] = self._anchored()
+        relay.child.command[:0] = with_anchor(self._anchor)
         self._stack.callback(relay.__exit__)
         return relay
 
@@ -132,12 +127,8 @@ class SecureWorld:
 
     def tool(self, relay: Daemon, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run the operator's command with the environment of a relay and its trust anchor."""
-        command = [*self._anchored(), program("smtprelay"), *arguments]
+        command = [*with_anchor(self._anchor), program("smtprelay"), *arguments]
         return subprocess.run(command, env=relay.environment, capture_output=True, text=True, check=False)
-
-    def _anchored(self) -> list[str]:
-        """Return a prefix for commands that validate from the root of the domains on."""
-        return with_mounts({str(_ANCHOR): self._anchor})
 
     def _new_address(self, name: str) -> str:
         address = public_address(next(self._hosts))
