@@ -68,7 +68,7 @@ class Orders:
         progress = _Progress()
         held = 0
         try:
-            ids = await queue.select(for_order(order.action, ANY)) if order.ids is None else order.ids
+            ids = await queue.select(self._all(order.action)) if order.ids is None else order.ids
             await self._parts(order, ids, queue, progress, done)
             held = (await queue.summary()).held if order.action is Action.RETRY and order.ids is None else 0
         except QueueError as error:
@@ -76,6 +76,11 @@ class Orders:
                 raise StateError(str(error)) from error
             progress.failure = str(error)
         return OrderResult(tuple(sorted(progress.ids)), held, progress.unreported, progress.failure)
+
+    def _all(self, action: Action) -> Conditions:
+        """Return the conditions on the messages of an order for all; mail that clients have wait is not tried."""
+        wanted = replace(ANY, released=self._wall_clock()) if action is Action.RETRY else ANY
+        return for_order(action, wanted)
 
     async def _parts(
         self, order: Order, ids: Sequence[QueueId], queue: OrderedQueue, progress: _Progress, done: Done

@@ -43,6 +43,8 @@ def test_an_operator_sends_a_waiting_message_by_its_id_now(world):
         relay.wait_until_empty()
         client.sendmail("sender@sender.test", TO, mail(), mail_options=["HOLDFOR=3600"])
     (entry,) = relay.queue()
+    assert relay.tool("queue", "retry", "--all").returncode == 0
+    assert relay.queue() == [entry]
     assert relay.tool("queue", "retry", entry["id"]).returncode == 0
     received(sink, 2)
     relay.wait_until_empty()

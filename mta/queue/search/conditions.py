@@ -48,6 +48,8 @@ class Conditions:
     until: float | None = None
     #: It has more octets than this.
     larger: int | None = None
+    #: Its client does not want it to wait (FUTURERELEASE) beyond this time. An operator's words have no such condition.
+    released: float | None = None
 
 
 #: Met by every message.

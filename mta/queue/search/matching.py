@@ -30,6 +30,7 @@ def _checks(wanted: Conditions, entry: Entry) -> Iterator[bool]:
     when = created(entry.id)
     yield wanted.since is None or when >= wanted.since
     yield wanted.until is None or when < wanted.until
+    yield wanted.released is None or entry.created <= wanted.released
     yield wanted.larger is None or entry.size > wanted.larger
     yield not wanted.ids or any(entry.id.startswith(each.lower()) for each in wanted.ids)
     yield not wanted.sender or _is_from(wanted.sender, entry)

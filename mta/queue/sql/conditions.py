@@ -71,6 +71,8 @@ class Where:
             self.add(f"{self.tables.id} >= ?", first_number(wanted.since))
         if wanted.until is not None:
             self.add(f"{self.tables.id} < ?", first_number(wanted.until))
+        if wanted.released is not None:
+            self.add("m.created <= ?", wanted.released)
         if wanted.larger is not None:
             self.add("m.size > ?", min(wanted.larger, _MOST_OCTETS))
         if wanted.ids:

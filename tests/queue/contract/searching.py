@@ -45,6 +45,7 @@ CONDITIONS = {
     "since": [NOW, NOW + HOUR, NOW + 2.5 * HOUR],
     "until": [NOW, NOW + HOUR, NOW + 2.5 * HOUR],
     "larger": [0, 10, 1_000_000, 1 << 70],
+    "released": [NOW, NOW + HOUR, NOW + 2.5 * HOUR],
 }
 
 
