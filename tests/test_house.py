@@ -576,6 +576,7 @@ MAY_IMPORT = {
         "mta.queue.search.conditions",
         "mta.rules",
         "mta.smtp.address",
+        "mta.smtp.parameters",
     },
     "mta.cli.explain": {
         "mta.admin.state",
