@@ -19,7 +19,8 @@ RUNNABLE = [page for page in PAGES if any(not block.why_not_run for block in com
 TROUBLE = ROOT / "docs" / "troubleshooting.md"
 OPERATING = ROOT / "docs" / "operating.md"
 COMMAND = re.compile(
-    r"^(?:[A-Z_]+=\S+ )*(?:[\w./-]*/)?(docker|kubectl|make|mkdir|openssl|pip|smtprelay|swaks|systemctl|twistd) ",
+    r"^(?:[A-Z_]+=\S+ )*(?:[\w./-]*/)?"
+    r"(docker|helm|kubectl|make|mkdir|openssl|pip|podman|smtprelay|swaks|systemctl|twistd) ",
     re.MULTILINE,
 )
 # Names in capitals that are not settings of the relay.
@@ -41,6 +42,8 @@ OTHER_NAMES = {
     "OFFICE_PASSWORD",
     "NEWS_PASSWORD",
     "SSL_CERT_FILE",
+    # Of Compose.
+    "SMTPRELAY_IMAGE",
 }
 # These pages also mention Exim's names, and have tests of their own.
 EXIM_PAGES = {"migrating.md", "rules-migrating.md", "configuration.md", "container.md"}
