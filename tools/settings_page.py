@@ -74,8 +74,8 @@ _TAIL = """\
 | reserve on the queue's disk and in its file | 10 MiB | `452 4.3.1` |
 """
 
-# The settings by the operator's task: each section begins with a setting of the table.
-_SECTIONS: Mapping[str, str] = {
+#: The settings by the operator's task: each section begins with a setting of the table.
+SECTIONS: Mapping[str, str] = {
     table.PORT.name: "Ports, addresses and the relay's name",
     table.NET_DEV.name: "Clients and the domains that they may send to",
     table.RULES_DIR.name: "Rules of your own",
@@ -116,8 +116,8 @@ def configuration_page() -> str:
 
 def _settings() -> Iterator[str]:
     for setting in table.SETTINGS:
-        if setting.name in _SECTIONS:
-            yield f"## {_SECTIONS[setting.name]}\n"
+        if setting.name in SECTIONS:
+            yield f"## {SECTIONS[setting.name]}\n"
         yield from _about(setting)
 
 

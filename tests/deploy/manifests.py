@@ -1,12 +1,15 @@
 """YAML as the deploy tests read it, and the settings that a file of theirs gives to the relay."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.certificates import authority
 from mta.config.settings import Settings, read_settings
+from mta.config.table import SETTINGS
 
 ROOT = Path(__file__).parent.parent.parent
 #: Where the relay finds files that a container is given.
@@ -28,7 +31,12 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def documents(path: Path) -> list[Any]:
     """Return the documents of a YAML file."""
-    return list(yaml.load_all(path.read_text(), _Loader))
+    return documents_in(path.read_text())
+
+
+def documents_in(text: str) -> list[Any]:
+    """Return the documents of a YAML text."""
+    return list(yaml.load_all(text, _Loader))
 
 
 def understood(environ: Mapping[str, str], folder: Path) -> Settings:
@@ -42,5 +50,19 @@ def understood(environ: Mapping[str, str], folder: Path) -> Settings:
 def _made(name: str, folder: Path) -> str:
     path = folder / name.lstrip("/")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("app:{PLAIN}secret\n" if path.name == "users" else f"content of {path.name}\n")
+    path.write_text(_content(path.name))
     return str(path)
+
+
+def _content(name: str) -> str:
+    """Return what a file contains: a user, a certificate, an example if it has the name of a setting, or any text."""
+    if name == "users":
+        return "app:{PLAIN}secret\n"
+    if name == "ca.crt":
+        return _authority()
+    return {setting.name: setting.example for setting in SETTINGS}.get(name, f"content of {name}") + "\n"
+
+
+@cache
+def _authority() -> str:
+    return authority().certificate_pem.decode()

@@ -1,7 +1,6 @@
 """The dashboard against Grafana's own types, which npm has, as JSON schemas."""
 
 import json
-import subprocess
 from functools import cache
 from typing import Any
 
@@ -9,10 +8,10 @@ import jsonschema
 import pytest
 
 from harness import npm
-from harness.waiting import PATIENCE
 from tests.deploy.manifests import ROOT
+from tests.programs.typescript import GENERATOR, json_schema
 
-PACKAGES = ("@grafana/schema@13.2.3", "ts-json-schema-generator@2.10.0")
+PACKAGES = ("@grafana/schema@13.2.3", GENERATOR)
 NAME = "grafana-schema"
 DASHBOARD = json.loads((ROOT / "deploy" / "monitoring" / "dashboard.json").read_text())
 PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
@@ -29,11 +28,7 @@ def types() -> None:
 def schema(types: str, name: str) -> Any:
     """Return the JSON schema of a type in a file of Grafana's types."""
     modules = npm.folder_of(NAME) / "node_modules"
-    path = modules / "@grafana/schema/dist/types/raw" / types / "x/types.gen.d.ts"
-    generator = modules / "ts-json-schema-generator/bin/ts-json-schema-generator.js"
-    command = ["node", str(generator), "--path", str(path), "--type", name, "--no-type-check"]
-    made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
-    return json.loads(made.stdout)
+    return json_schema(modules, f"@grafana/schema/dist/types/raw/{types}/x/types.gen.d.ts", name)
 
 
 def mistakes(value: Any, expected: Any) -> list[str]:

@@ -158,6 +158,12 @@ def test_one_pod_at_a_time_may_go_and_updates_lose_no_pod() -> None:
     assert OBJECTS["Deployment"]["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
+def test_a_pod_that_ends_waits_for_the_services_and_then_for_its_deliveries() -> None:
+    program, seconds = CONTAINER["lifecycle"]["preStop"]["exec"]["command"]
+    assert program == "sleep"
+    assert POD["terminationGracePeriodSeconds"] >= int(seconds) + 3 * DeliveryLimits().grace
+
+
 def test_more_pods_are_started_by_the_time_that_due_mail_waits() -> None:
     spec = OBJECTS["HorizontalPodAutoscaler"]["spec"]
     assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "smtprelay"}
