@@ -44,7 +44,7 @@ def base_archive(cache: Path) -> Path:
 
 def _make(root: Path, archive: Path) -> None:
     _run("rm", "-rf", str(root))
-    _run("debootstrap", "--variant=minbase", _SUITE, str(root), _mirror())
+    _run("debootstrap", "--variant=minbase", _SUITE, str(root), mirror())
     (root / "etc/dpkg/dpkg.cfg.d/docker").write_text(_DPKG)
     (root / "etc/apt/apt.conf.d/docker-clean").write_text(_APT + _hosts_leniency())
     for folder in _LEFT_OUT:
@@ -56,7 +56,7 @@ def _make(root: Path, archive: Path) -> None:
     unfinished.rename(archive)
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Return the mirror that this machine's apt takes Debian from."""
     done = _run("apt-get", "indextargets", "--format", "$(SITE) $(COMPONENT)")
     for line in done.splitlines():
