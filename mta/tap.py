@@ -23,6 +23,7 @@ from mta.config.setting import SettingsError
 from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
 from mta.daemon.clocks import use_monotonic_timers
+from mta.daemon.garbage import look_for_garbage_rarely
 from mta.daemon.operators.workers_state import WorkersState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.metrics import MetricsServer, metrics_sockets, new_counters, new_event_log
@@ -88,6 +89,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the settings, or end the program with all mistakes."""
+        look_for_garbage_rarely()
         ignore_signals()
         install_unless_chosen()
         from twisted.internet import reactor  # noqa: PLC0415  it is chosen only now

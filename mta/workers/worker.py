@@ -21,6 +21,7 @@ from twisted.logger import globalLogBeginner
 
 from mta.admin.feed_channel import EventSender
 from mta.daemon.clocks import use_monotonic_timers
+from mta.daemon.garbage import look_for_garbage_rarely
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.metrics import new_counters, new_event_log
 from mta.daemon.process_end import Signals, fail, ignore_signals
@@ -189,6 +190,7 @@ class Worker(MultiService):
 def main(arguments: Sequence[str]) -> None:
     """Run a worker until the parent stops it or is gone."""
     number, tag, channel, handover_fd, counts, rules, *sockets = map(int, arguments)
+    look_for_garbage_rarely()
     ignore_signals()
     # Leave the terminal's process group, so that a signal from the terminal reaches the parent only.
     os.setsid()
