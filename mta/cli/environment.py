@@ -11,7 +11,7 @@ import click
 from mta.config.setting import SettingsReader
 from mta.config.sources.env_file import read_env_file
 from mta.config.table import BIND_IP, PORT, QUEUE_DIR, QUEUE_URL
-from mta.daemon.runtime_settings import NAMES, published_settings, settings_path
+from mta.daemon.runtime_settings import NAMES, address_path, published_settings, settings_path
 from mta.inbound.networks import TrustList
 from mta.inbound.sockets.proxy_header import LOCAL_HEADER
 
@@ -47,6 +47,19 @@ def relay_environment() -> Mapping[str, str]:
     """
     env_file = click.get_current_context().meta.get(_ENV_FILE)
     return os.environ if env_file is None else command_environment(os.environ, env_file)
+
+
+def address_environment() -> Mapping[str, str]:
+    """Return an environment with the address of the relay, for a command that any user may run. Raises SettingsError.
+
+    A relay that has published its address is found there, whatever this environment says of PORT, which may be that of
+    another program. QUEUE_DIR and --env-file count as in `command_environment`.
+    """
+    environ = os.environ
+    env_file = click.get_current_context().meta.get(_ENV_FILE)
+    if env_file is not None or environ.get(QUEUE_DIR.name):
+        return command_environment(environ, env_file)
+    return published_settings(address_path(environ)) or environ
 
 
 def is_shared(environ: Mapping[str, str]) -> bool:

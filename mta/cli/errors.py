@@ -20,11 +20,11 @@ class CommandError(click.ClickException):
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
-        self._lines = lines
+        self.lines = lines
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print each line after the program's name."""
-        for line in self._lines:
+        for line in self.lines:
             click.echo(f"smtprelay: {line}", file=file, err=True)
 
 

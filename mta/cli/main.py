@@ -5,14 +5,18 @@ Errors are lines on standard error. The exit status is 1 if a command fails, and
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import PurePath
 from typing import Any
 
 import click
 
 from mta import __version__
 from mta.cli.environment import env_file_option
+
+#: Commands of other mail servers: a link of this name to the program is the command, too.
+_LINKS = ("exim", "exiqgrep", "mailq", "newaliases", "sendmail")
 
 
 class LazyGroup(click.Group):
@@ -37,15 +41,24 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(self._modules[cmd_name]), cmd_name.replace("-", "_"))
         return command
 
-    def main(self, *args: Any, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run a command. If its output cannot be written, as on a full disk, end it with one line."""
         try:
-            return super().main(*args, **extra)
+            return super().main(called_as(sys.argv) if args is None else args, *rest, **extra)
         except OSError as error:
             click.echo(f"smtprelay: the output cannot be written: {error.strerror or error}", err=True)
             sys.exit(1)
         finally:
             _discard_output()
+
+
+def called_as(argv: Sequence[str]) -> list[str]:
+    """Return the arguments of a process, after the name of the link by which it was called if that is a command.
+
+    Exim's own program is named `exim4` on Debian.
+    """
+    name = PurePath(argv[0]).name.removesuffix("4")
+    return [name, *argv[1:]] if name in _LINKS else list(argv[1:])
 
 
 def _discard_output() -> None:
@@ -63,7 +76,8 @@ def _discard_output() -> None:
     modules={name: f"mta.cli.{name}" for name in ("dkim", "health", "oauth", "run", "tail", "user")}
     | {name: f"mta.cli.{name}.command" for name in ("config", "doctor", "explain", "queue")}
     | {"test-mail": "mta.cli.doctor.test_mail"}
-    | dict.fromkeys(("exim", "exiqgrep", "mailq", "newaliases", "sendmail"), "mta.cli.exim.commands"),
+    | dict.fromkeys(_LINKS, "mta.cli.exim.commands")
+    | {"sendmail": "mta.cli.exim.sendmail"},
 )
 @env_file_option
 @click.version_option(__version__, prog_name="smtprelay")

@@ -1,7 +1,8 @@
-"""Publishes the settings of a running relay to the operator's commands, in a file in its runtime directory.
+"""Publishes the settings of a running relay to the commands on its host, in files in its runtime directory.
 
-Under systemd the settings are in the unit, so a shell does not have them. The file stays when the relay stops, so that
-the commands still find the queue. It holds no secrets.
+Under systemd the settings are in the unit, so a shell does not have them. The files stay when the relay stops, so that
+the commands still find the queue. They hold no secrets. Every user can read the address at which the relay takes mail,
+because every user may run `sendmail`.
 """
 
 import json
@@ -10,13 +11,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mta.config.setting import FILE_SUFFIX, MASK, SettingsError
-from mta.config.table import QUEUE_DIR, SETTINGS
+from mta.config.table import BIND_IP, PORT, PROXY_NETWORKS, QUEUE_DIR, SETTINGS
 
 #: The runtime directory that systemd creates for the shipped unit.
 USUAL_DIRECTORY = Path("/run/smtprelay")
 FILE_NAME = "settings.json"
+ADDRESS_FILE_NAME = "address.json"
 
 _PLAIN = {setting.name: setting.value_type.mask or str for setting in SETTINGS if not setting.secret}
+_ADDRESS = (BIND_IP.name, PORT.name, PROXY_NETWORKS.name)
 _SECRETS = frozenset(setting.name for setting in SETTINGS if setting.secret)
 #: All variables that set a setting.
 NAMES = _PLAIN.keys() | _SECRETS | {name + FILE_SUFFIX for name in _SECRETS}
@@ -28,6 +31,11 @@ _MAX_OCTETS = 1 << 20
 def settings_path(environ: Mapping[str, str]) -> Path:
     """Return the path of the file: in systemd's RUNTIME_DIRECTORY, otherwise in the usual place."""
     return Path(environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or USUAL_DIRECTORY) / FILE_NAME
+
+
+def address_path(environ: Mapping[str, str]) -> Path:
+    """Return the path of the file with the relay's address, in the same directory."""
+    return settings_path(environ).with_name(ADDRESS_FILE_NAME)
 
 
 def publish_settings(environ: Mapping[str, str], queue_dir: Path, secret_variables: Collection[str] = ()) -> None:
@@ -42,10 +50,17 @@ def publish_settings(environ: Mapping[str, str], queue_dir: Path, secret_variabl
     settings = {name: _without_secret(name, text) for name, text in environ.items() if name in NAMES and text}
     settings |= {name: MASK for name in secret_variables if environ.get(name)}
     settings[QUEUE_DIR.name] = str(queue_dir.absolute())
+    _write(path, settings, 0o600)
+    _write(address_path(environ), {name: environ.get(name, "") for name in _ADDRESS}, 0o644)
+
+
+def _write(path: Path, settings: Mapping[str, str], mode: int) -> None:
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
         json.dump(settings, file)
+        # The unit's umask would take it from other users.
+        os.fchmod(file.fileno(), mode)
     new.rename(path)
 
 

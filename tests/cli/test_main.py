@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from mta import __version__
-from mta.cli.main import main
+from mta.cli.main import called_as, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +37,20 @@ def test_the_help_describes_every_command():
 
 def test_the_version_is_printed():
     assert CliRunner().invoke(main, ["--version"]).stdout == f"smtprelay, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "arguments"),
+    [
+        (["/usr/sbin/sendmail", "-t"], ["sendmail", "-t"]),
+        (["mailq"], ["mailq"]),
+        (["/usr/sbin/exim4", "-bp"], ["exim", "-bp"]),
+        (["/usr/bin/smtprelay", "queue", "list"], ["queue", "list"]),
+        (["/src/mta/cli/__main__.py", "queue"], ["queue"]),
+    ],
+)
+def test_a_link_with_the_name_of_another_servers_command_is_that_command(argv, arguments):
+    assert called_as(argv) == arguments
 
 
 def test_no_such_command_is_a_wrong_command():

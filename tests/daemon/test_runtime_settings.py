@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from mta.config.setting import SettingsError
-from mta.daemon.runtime_settings import USUAL_DIRECTORY, publish_settings, published_settings, settings_path
+from mta.daemon.runtime_settings import (
+    USUAL_DIRECTORY,
+    address_path,
+    publish_settings,
+    published_settings,
+    settings_path,
+)
 
 ENVIRON = {
     "PORT": "2525",
@@ -37,9 +43,21 @@ def test_the_settings_are_published_without_secrets(tmp_path: Path) -> None:
     }
     assert "hidden" not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, "address.json"}
     publish_settings({"RUNTIME_DIRECTORY": str(tmp_path)}, Path("/q"))
     assert published_settings(path) == {"QUEUE_DIR": "/q"}
+
+
+def test_every_user_can_read_the_address_and_only_that(tmp_path: Path) -> None:
+    environ = ENVIRON | {"RUNTIME_DIRECTORY": str(tmp_path), "PROXY_NETWORKS": "127.0.0.1"}
+    before = os.umask(0o077)
+    try:
+        publish_settings(environ, Path("/q"))
+    finally:
+        os.umask(before)
+    path = address_path(environ)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert published_settings(path) == {"PORT": "2525", "BIND_IP": "", "PROXY_NETWORKS": "127.0.0.1"}
 
 
 def test_the_password_in_the_url_of_the_queue_is_masked(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import click
 from mta.cli.doctor.following import end_of, next_attempt, progress
 from mta.cli.environment import current_environment, relay_address
 from mta.cli.errors import CommandError, command_errors
-from mta.cli.exim.sendmail import RelayClient
+from mta.cli.exim.submission import RelayClient, RelayPort
 from mta.cli.results import answer
 from mta.cli.state.opening import relay_state
 from mta.config.setting import SettingsReader
@@ -75,7 +75,7 @@ def _submit(settings: Settings, environ: Mapping[str, str], sender: str, mail: E
     host, port = relay_address(SettingsReader(environ))
     recipient = str(mail["To"])
     try:
-        with RelayClient(host, port, settings.proxy_networks) as client:
+        with RelayClient(RelayPort(host, port, settings.proxy_networks)) as client:
             client.ehlo_or_helo_if_needed()
             for code, text in _commands(client, sender, recipient):
                 if code >= 400:  # noqa: PLR2004  a refusal

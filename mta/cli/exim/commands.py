@@ -4,6 +4,7 @@ They do the work of `smtprelay queue`, or send a message, with Exim's options an
 error, and no option starts a second relay.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -11,14 +12,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import click
 
 from mta import __version__
+from mta.admin.operators import operator_name
+from mta.admin.state import Order
 from mta.cli.errors import CommandError
-from mta.cli.exim.sendmail import send
+from mta.cli.exim import sendmail
 from mta.cli.queue.command import queue_list, queue_show
 from mta.cli.queue.contents import content
-from mta.cli.queue.orders import apply
+from mta.cli.queue.orders import apply, give
 from mta.cli.results import answer
 from mta.cli.state.opening import messages, relay_state
 from mta.queue.interface import Action, Entry, Query, Status
+from mta.queue.search.conditions import Conditions
 
 _UNPARSED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _DAEMON = re.compile(r"-(?:bd|bdf|bs|bS|q[a-z]*[0-9]+[smhdw0-9]*)")
@@ -66,28 +70,28 @@ def exim(arguments: tuple[str, ...]) -> None:
     elif first.startswith("-M") or first in {"-bt", "-bv", "-be", "-bh", "-bP", "-R", "-S"}:
         raise CommandError(f"exim {first} is not supported: see smtprelay queue --help and smtprelay config --help")
     else:
-        send(arguments)
+        sendmail.run(arguments)
 
 
 @_command("mailq", "List the messages in the queue.")
-@click.pass_context
-def mailq(context: click.Context, arguments: tuple[str, ...]) -> None:
+def mailq(arguments: tuple[str, ...]) -> None:
     """List the queue as `smtprelay queue list` does."""
-    queue_list.main([word for word in arguments if word != "-v"], "mailq", standalone_mode=False, parent=context)
+    list_queue([word for word in arguments if word != "-v"])
 
 
-@_command("sendmail", "Send a message from standard input.")
-@click.pass_context
-def sendmail(context: click.Context, arguments: tuple[str, ...]) -> None:
-    """Send a message from standard input, or do the work of mailq, newaliases or a queue run."""
-    if arguments[:1] == ("-bi",):
-        return
-    if arguments[:1] == ("-bp",):
-        context.invoke(mailq, arguments=arguments[1:])
-    elif arguments[:1] and arguments[0].startswith("-q"):
-        context.invoke(exim, arguments=arguments)
+def list_queue(arguments: Sequence[str] = ()) -> None:
+    """List the queue with arguments of `smtprelay queue list`. Raises CommandError."""
+    queue_list.main(list(arguments), "mailq", standalone_mode=False, parent=click.get_current_context())
+
+
+def run_queue(id: str, domain: str) -> None:
+    """Try a message, or those for a domain, or all if both are "". Held ones are left alone. Raises CommandError."""
+    if domain:
+        give(
+            Order(Action.RETRY, None, operator_name(os.environ)), (), Conditions(domain=domain), yes=True, dry_run=False
+        )
     else:
-        send(arguments)
+        apply(Action.RETRY, [id] if id else None)
 
 
 @click.command("newaliases", hidden=True)

@@ -68,6 +68,14 @@ def test_a_queue_run_takes_frozen_messages_only_when_both_are_forced(
     assert [entry["held"] for entry in listed(tmp_path)] == [held, False]
 
 
+def test_sendmail_tries_the_queue_a_message_or_a_domain(tmp_path: Path, ids: list[QueueId]) -> None:
+    assert run(tmp_path, "sendmail", "-q").stdout == f"{ids[0]} is due now\n{ids[1]} is due now\n"
+    assert run(tmp_path, "sendmail", f"-qI{ids[1]}").stdout == f"{ids[1]} is due now\n"
+    assert run(tmp_path, "sendmail", "-qRb.test").stdout.endswith("2 messages: are due now\n")
+    missing = run(tmp_path, "sendmail", f"-qI{ids[2]}")
+    assert (missing.exit_code, missing.stderr) == (69, f"smtprelay: no message {ids[2]} is in the queue\n")
+
+
 def test_messages_are_frozen_thawed_tried_and_removed(tmp_path: Path, ids: list[QueueId]) -> None:
     for option, held in (("-Mf", True), ("-Mt", False), ("-Mf", True), ("-M", False)):
         assert run(tmp_path, "exim", option, ids[0]).exit_code == 0
