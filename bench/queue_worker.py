@@ -3,8 +3,9 @@
 Usage: python -m bench.queue_worker DIRECTORY|postgresql://...
 
 Each line of standard input is a task, and each line of standard output its figures, both in JSON. The first line of the
-output is `{}`, when the queue is open. Tasks are `{"load": MESSAGES, "flight": NUMBER}`, `{"claim": MESSAGES}`, which
-claims handfuls and settles them, and `{"hold": MESSAGES}`, which adds messages that wait. The end of the input ends it.
+output is `{}`, when the queue is open. Tasks are `{"load": MESSAGES, "flight": NUMBER, "work": MICROSECONDS}`, in which
+the reactor's thread also works for a time for each message, `{"claim": MESSAGES}`, which claims handfuls and settles
+them, and `{"hold": MESSAGES}`, which adds messages that wait. The end of the input ends it.
 """
 
 import json
@@ -89,6 +90,7 @@ class Worker:
             wall_clock=time.time,
             directory=Path(tempfile.mkdtemp(prefix="queue-bench-")),
             call_later=reactor.callLater,
+            reactor=reactor,
         )
         membership.start()
         self._leave = membership.leave
@@ -98,7 +100,7 @@ class Worker:
         """Carry out a task and return its figures: seconds, CPU in seconds of this process, and messages."""
         begun, cpu = time.perf_counter(), time.process_time()
         if "load" in task:
-            number = await self._load(task["load"], task["flight"])
+            number = await self._load(task["load"], task["flight"], task.get("work", 0) * 1e-6)
         elif "hold" in task:
             number = await self._hold(task["hold"])
         else:
@@ -109,14 +111,14 @@ class Worker:
             "cpu": time.process_time() - cpu,
         }
 
-    async def _load(self, messages: int, flight: int) -> int:
+    async def _load(self, messages: int, flight: int, work: float) -> int:
         done: Deferred[None] = Deferred()
 
         def end(failure: Any) -> None:
             if not done.called:
                 done.callback(failure)
 
-        Load(self._queue, messages, flight, ids=self._ids).start(end)
+        Load(self._queue, messages, flight, ids=self._ids, work=work / 2).start(end)
         await done
         return messages
 

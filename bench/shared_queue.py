@@ -41,6 +41,9 @@ INSERT INTO smtprelay.body SELECT new, data FROM copy JOIN smtprelay.body ON mes
 UPDATE smtprelay.lane SET accepted = accepted + (SELECT count(*) FROM copy) WHERE node = 0;
 """
 
+#: Microseconds of CPU for a message in a relay with its SMTP, which has a lone core for them (B1).
+WHOLE_RELAY = 400
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -220,31 +223,38 @@ class Rows:
         yield Line("CPU of the relay, 100 in flight, against SQLite", used, 1.0, at_most=True)
 
     def several_relays(self) -> Iterator[Line]:
-        """Compare one, two and three relays on one database."""
+        """Compare one, two and three relays on one database: the queue alone, and with the work of a whole relay."""
         sizes, database = self._sizes, self._new()
-        rates: dict[int, list[float]] = {1: [], 2: [], 3: []}
-        relay: dict[int, list[float]] = {1: [], 2: [], 3: []}
-        server: dict[int, list[float]] = {1: [], 2: [], 3: []}
         with ExitStack() as stack:
-            workers = [stack.enter_context(WorkerProcess(database.url)) for _ in rates]
+            workers = [stack.enter_context(WorkerProcess(database.url)) for _ in range(3)]
             for worker in workers:
                 worker.do(load=sizes.messages // 5, flight=20)
-            for number in [*rates] * sizes.rounds:
-                before = database.cpu()
-                for worker in workers[:number]:
-                    worker.begin(load=sizes.messages, flight=100)
-                figures = [worker.answer() for worker in workers[:number]]
-                messages = number * sizes.messages
-                server[number].append((database.cpu() - before) / messages * 1e6)
-                rates[number].append(messages / max(each["seconds"] for each in figures))
-                relay[number].append(sum(map(cpu, figures)) / number)
+            yield from self._relays(database, workers, "", sizes.messages, work=0)
+            words = f" that work {WHOLE_RELAY} us a message besides"
+            yield from self._relays(database, workers[:2], words, sizes.messages // 2, work=WHOLE_RELAY)
+
+    def _relays(
+        self, database: Database, workers: Sequence[WorkerProcess], words: str, messages: int, *, work: int
+    ) -> Iterator[Line]:
+        numbers = range(1, len(workers) + 1)
+        rates: dict[int, list[float]] = {number: [] for number in numbers}
+        relay: dict[int, list[float]] = {number: [] for number in numbers}
+        server: dict[int, list[float]] = {number: [] for number in numbers}
+        for number in [*numbers] * self._sizes.rounds:
+            before = database.cpu()
+            for worker in workers[:number]:
+                worker.begin(load=messages, flight=100, work=work)
+            figures = [worker.answer() for worker in workers[:number]]
+            server[number].append((database.cpu() - before) / (number * messages) * 1e6)
+            rates[number].append(number * messages / max(each["seconds"] for each in figures))
+            relay[number].append(sum(map(cpu, figures)) / number)
         for number, found in rates.items():
             if number > 1:
                 ratios = [several / one for several, one in zip(found, rates[1], strict=True)]
-                yield Line(f"{number} relays on one database, against one", ratios, 1.5 if number == 2 else None)
-            yield Line(f"{number} relays: CPU of a relay for a message", relay[number], unit="us")
+                yield Line(f"{number} relays{words}, against one", ratios, 1.5 if number == 2 else None)
+            yield Line(f"{number} relays{words}: CPU of a relay for a message", relay[number], unit="us")
             if any(server[number]):
-                yield Line(f"{number} relays: CPU of the server for a message", server[number], unit="us")
+                yield Line(f"{number} relays{words}: CPU of the server for a message", server[number], unit="us")
 
     def standby(self) -> Iterator[Line]:
         """Compare with and without a synchronous standby on the same machine; only for a private server."""

@@ -199,7 +199,8 @@ given AS (
 SELECT (SELECT id FROM fenced), (SELECT due FROM waiting),
        count(*) FILTER (WHERE status = 'delivered'), count(*) FILTER (WHERE status = 'failed'),
        count(*) FILTER (WHERE status = 'removed'),
-       array_agg(idx) FILTER (WHERE attempts > %(many)s), array_agg(attempts) FILTER (WHERE attempts > %(many)s)
+       array_agg(idx::integer) FILTER (WHERE attempts > %(many)s),
+       array_agg(attempts::integer) FILTER (WHERE attempts > %(many)s)
 FROM settled;
 
 -- Of many attempts for a recipient, drops those in the middle.

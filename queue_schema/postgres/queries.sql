@@ -14,8 +14,9 @@ RETURNING session;
 -- other, because PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up
 -- each id by its hash. No array is joined with a table either: while the table is small, a plan that is made reads it
 -- whole, and is still in use when it is large. Arrays that are read side by side in a select list are read without a copy
--- of each. Of an id that an array has twice only the first place counts: the marks have the newest token of each message,
--- and an end behind that of a lost claim is left to a settlement by rows.
+-- of each. An array that has only the usual value of its column is NULL; beside the ids it then gives NULL for each, which
+-- `coalesce` turns into that value. Of an id that an array has twice only the first place counts: the marks have the
+-- newest token of each message, and an end behind that of a lost claim is left to a settlement by rows.
 --
 -- The statement must change the row of the lane even if there is nothing else to do: the answer to a second offer then
 -- comes after a commit that is as durable as any. The third column of the result is messages that an earlier offer ended,
@@ -32,16 +33,23 @@ added AS (
     INSERT INTO message (id, created, size, chunks, sender_local, sender_domain, client, helo, protocol, body_type,
                          smtputf8, ret, envid, login, message_id, subject, author, tls, report_of, tls_demand, held,
                          token, due, held_since, node)
-    SELECT u.*, CASE WHEN u.held THEN u.created END, CASE WHEN u.token > 0 THEN (SELECT node FROM me) END
+    SELECT u.id, u.created, u.size, coalesce(u.chunks, 0), u.sender_local, u.sender_domain, u.client, u.helo,
+           u.protocol, coalesce(u.body_type, '7BIT'), coalesce(u.smtputf8, false), u.ret, u.envid,
+           coalesce(u.login, ''), coalesce(u.message_id, ''), coalesce(u.subject, ''), coalesce(u.author, ''),
+           coalesce(u.tls, ''), u.report_of, u.tls_demand, coalesce(u.held, false), coalesce(u.token, 1), u.due,
+           CASE WHEN u.held THEN u.created END, CASE WHEN coalesce(u.token, 1) > 0 THEN (SELECT node FROM me) END
     FROM (
-        SELECT unnest(%(id)s::bigint[]) AS id, unnest(%(created)s::float8[]) AS created, unnest(%(size)s::bigint[]),
-               unnest(%(chunks)s::int[]), unnest(%(sender_local)s::text[]), unnest(%(sender_domain)s::text[]),
-               unnest(%(client)s::text[]), unnest(%(helo)s::text[]), unnest(%(protocol)s::text[]),
-               unnest(%(body_type)s::text[]), unnest(%(smtputf8)s::bool[]), unnest(%(ret)s::text[]),
-               unnest(%(envid)s::text[]), unnest(%(login)s::text[]), unnest(%(message_id)s::text[]),
-               unnest(%(subject)s::text[]), unnest(%(author)s::text[]), unnest(%(tls)s::text[]),
-               unnest(%(report_of)s::bigint[]), unnest(%(tls_demand)s::text[]), unnest(%(held)s::bool[]) AS held,
-               unnest(%(token)s::int[]) AS token, unnest(%(due)s::float8[])
+        SELECT unnest(%(id)s::bigint[]) AS id, unnest(%(created)s::float8[]) AS created,
+               unnest(%(size)s::bigint[]) AS size, unnest(%(chunks)s::int[]) AS chunks,
+               unnest(%(sender_local)s::text[]) AS sender_local, unnest(%(sender_domain)s::text[]) AS sender_domain,
+               unnest(%(client)s::text[]) AS client, unnest(%(helo)s::text[]) AS helo,
+               unnest(%(protocol)s::text[]) AS protocol, unnest(%(body_type)s::text[]) AS body_type,
+               unnest(%(smtputf8)s::bool[]) AS smtputf8, unnest(%(ret)s::text[]) AS ret,
+               unnest(%(envid)s::text[]) AS envid, unnest(%(login)s::text[]) AS login,
+               unnest(%(message_id)s::text[]) AS message_id, unnest(%(subject)s::text[]) AS subject,
+               unnest(%(author)s::text[]) AS author, unnest(%(tls)s::text[]) AS tls,
+               unnest(%(report_of)s::bigint[]) AS report_of, unnest(%(tls_demand)s::text[]) AS tls_demand,
+               unnest(%(held)s::bool[]) AS held, unnest(%(token)s::int[]) AS token, unnest(%(due)s::float8[]) AS due
     ) AS u
     WHERE (SELECT node FROM me) IS NOT NULL
           AND (NOT %(again)s OR NOT EXISTS (SELECT FROM history WHERE history.id = u.id OFFSET 0))
@@ -50,11 +58,12 @@ added AS (
 ),
 addressed AS (
     INSERT INTO recipient (message_id, idx, local, domain, notify, original, due)
-    SELECT u.*
+    SELECT u.id, coalesce(u.idx, 0), u.local, u.domain, u.notify, u.original, u.due
     FROM (
-        SELECT unnest(%(recipient_of)s::bigint[]) AS id, unnest(%(idx)s::int[]), unnest(%(local)s::text[]),
-               unnest(%(domain)s::text[]), unnest(%(notify)s::int[]), unnest(%(original)s::text[]),
-               unnest(%(recipient_due)s::float8[])
+        SELECT unnest(%(recipient_of)s::bigint[]) AS id, unnest(%(idx)s::int[]) AS idx,
+               unnest(%(local)s::text[]) AS local, unnest(%(domain)s::text[]) AS domain,
+               unnest(%(notify)s::int[]) AS notify, unnest(%(original)s::text[]) AS original,
+               unnest(%(recipient_due)s::float8[]) AS due
     ) AS u
     WHERE (u.id IN (SELECT id FROM added)) IS TRUE
     RETURNING 1
@@ -67,7 +76,7 @@ filled AS (
 ended AS (
     DELETE FROM message AS m
     WHERE m.id = ANY (%(ended)s::bigint[])
-          AND m.token = (%(ended_token)s::int[])[array_position(%(ended)s::bigint[], m.id)]
+          AND m.token = coalesce((%(ended_token)s::int[])[array_position(%(ended)s::bigint[], m.id)], 1)
           AND m.node = (SELECT node FROM me) AND NOT m.altered
           AND NOT EXISTS (SELECT FROM recipient AS r WHERE r.message_id = m.id AND r.due IS NULL OFFSET 0)
     RETURNING m.*, array_position(%(ended)s::bigint[], m.id) AS place
@@ -80,13 +89,14 @@ kept AS (
                          node, token, finished, failed, recipients)
     SELECT id, created, size, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8, ret, envid,
            login, message_id, subject, author, tls, report_of, tls_demand, delay_reported, node, token,
-           (%(finished)s::float8[])[place], (%(failed)s::int[])[place] > 0, (%(recipients)s::text[])[place]::jsonb
+           (%(finished)s::float8[])[place], coalesce((%(failed)s::int[])[place] > 0, false),
+           (%(recipients)s::text[])[place]::jsonb
     FROM ended
 ),
 marked AS (
     SELECT m.id FROM message AS m
     WHERE m.id = ANY (%(marked)s::bigint[])
-          AND m.token = (%(marked_token)s::int[])[array_position(%(marked)s::bigint[], m.id)]
+          AND m.token = coalesce((%(marked_token)s::int[])[array_position(%(marked)s::bigint[], m.id)], 1)
           AND m.node = (SELECT node FROM me)
     FOR KEY SHARE OF m
 ),
@@ -96,7 +106,7 @@ counted AS (
                     failed = lane.failed + e.failed,
                     removed = lane.removed + e.removed,
                     sending = coalesce(%(sending)s::text, sending)
-    FROM (SELECT coalesce(sum((%(delivered)s::int[])[place]), 0) AS delivered,
+    FROM (SELECT coalesce(sum(coalesce((%(delivered)s::int[])[place], 1)), 0) AS delivered,
                  coalesce(sum((%(failed)s::int[])[place]), 0) AS failed,
                  coalesce(sum((%(removed)s::int[])[place]), 0) AS removed
           FROM ended) AS e
@@ -106,7 +116,7 @@ SELECT ARRAY(SELECT id FROM added),
        ARRAY(SELECT id FROM ended),
        ARRAY(SELECT h.id FROM history AS h
              WHERE %(again)s AND h.id = ANY (%(ended)s::bigint[]) AND h.node <> 0
-                   AND h.token = (%(ended_token)s::int[])[array_position(%(ended)s::bigint[], h.id)]),
+                   AND h.token = coalesce((%(ended_token)s::int[])[array_position(%(ended)s::bigint[], h.id)], 1)),
        ARRAY(SELECT id FROM marked),
        ARRAY(SELECT m.id FROM message AS m
              WHERE %(again)s AND m.id = ANY (%(id)s::bigint[]) AND m.token = 1 AND m.node = me.node)

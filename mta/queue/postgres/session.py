@@ -17,7 +17,7 @@ from psycopg.errors import Diagnostic
 
 from mta.queue.interface import QueueError
 from mta.queue.postgres.errors import OutcomeUnknown, as_queue_error, no_connection
-from mta.queue.postgres.prepared import PreparedStatement
+from mta.queue.postgres.prepared import PreparedStatement, Rows, StatementAnswer
 
 Row = tuple[Any, ...]
 Values = Mapping[str, Any]
@@ -47,7 +47,10 @@ _READING = "SET plan_cache_mode = force_custom_plan;"
 
 
 class DatabaseSession:
-    """A connection that is made when it is needed. All methods block, and one thread may use it at a time."""
+    """A connection that is made when it is needed. One thread may use it at a time.
+
+    All methods block but for `begin`, `send_rest` and `receive`, by which the reactor's thread executes a statement.
+    """
 
     def __init__(self, parameters: Mapping[str, str], *, changes: bool = True) -> None:
         """`parameters` are those of libpq. `changes` tells that the session changes mail on its way."""
@@ -59,6 +62,8 @@ class DatabaseSession:
         self._prepared: dict[bytes, bytes] = {}
         self._numbers = count()
         self._warning = ""
+        # The answer to the statement that was begun and has no rows yet.
+        self._answer: StatementAnswer | None = None
 
     @property
     def connected(self) -> bool:
@@ -100,9 +105,7 @@ class DatabaseSession:
             self._cursor.execute(statement, values, prepare=True)
             return self._cursor.fetchall() if self._cursor.description is not None else []
 
-    def execute(
-        self, statement: PreparedStatement, values: Mapping[str, bytes | None]
-    ) -> list[tuple[bytes | None, ...]]:
+    def execute(self, statement: PreparedStatement, values: Mapping[str, bytes | None]) -> Rows:
         """Execute a statement with values in the binary format; return its rows in the same. Raises as `rows` does."""
         connection = self.connection
         with self._known_outcome(connection):
@@ -112,16 +115,61 @@ class DatabaseSession:
                 statement.prepare(connection.pgconn, name)
             return statement.execute(connection.pgconn, name, values)
 
+    def is_ready(self, statement: PreparedStatement) -> bool:
+        """Whether there is a connection on which a statement is prepared, so that `begin` can send it."""
+        return self._connection is not None and statement.name in self._prepared
+
+    def begin(self, statement: PreparedStatement, values: Mapping[str, bytes | None]) -> bool:
+        """Begin to execute a statement as `execute` does, without blocking; return whether all of it was sent.
+
+        `is_ready` must be true. Raises as `rows` does.
+        """
+        connection = self.connection
+        self._warning = ""
+        with self._closed_by_errors(connection):
+            self._answer = statement.send(connection.pgconn, self._prepared[statement.name], values)
+            return not connection.pgconn.flush()
+
+    def send_rest(self) -> bool:
+        """Send more of the statement that was begun; return whether all of it was sent. Raises as `rows` does."""
+        connection = self.connection
+        with self._closed_by_errors(connection):
+            return not connection.pgconn.flush()
+
+    def receive(self) -> Rows | None:
+        """Read what has arrived; return the rows of the statement that was begun once they are complete, else None.
+
+        Without such a statement it returns None. Raises as `rows` does.
+        """
+        connection = self.connection
+        with self._closed_by_errors(connection):
+            if self._answer is None:
+                connection.pgconn.consume_input()
+                return None
+            rows = self._answer.read()
+        if rows is not None:
+            self._answer = None
+            self._require_no_warning()
+        return rows
+
     @contextmanager
     def _known_outcome(self, connection: psycopg.Connection) -> Iterator[None]:
         """Close the connection and raise a QueueError after an error, and after a warning."""
         self._warning = ""
+        with self._closed_by_errors(connection):
+            yield
+        self._require_no_warning()
+
+    @contextmanager
+    def _closed_by_errors(self, connection: psycopg.Connection) -> Iterator[None]:
         try:
             yield
         except psycopg.Error as error:
             broken = connection.broken
             self.close()
             raise as_queue_error(error, broken=broken) from error
+
+    def _require_no_warning(self) -> None:
         if self._warning:
             self.close()
             raise OutcomeUnknown(f"the database warned: {self._warning}")
@@ -154,6 +202,6 @@ class DatabaseSession:
 
     def close(self) -> None:
         """Close the connection, which ends a transaction; the next statement makes a new one."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._answer = self._connection, None, None
         if connection is not None:
             connection.close()

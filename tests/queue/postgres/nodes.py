@@ -89,6 +89,7 @@ class NodeThread:
             wall_clock=self.now,
             directory=directory,
             call_later=reactor.callLater,
+            reactor=reactor,
         )
         self.busy = BusyNode(self.postgres, reactor, mail, self.now)
         self._look = LoopingCall(self.postgres.look)

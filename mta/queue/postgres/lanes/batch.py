@@ -26,7 +26,7 @@ from mta.queue.postgres.lanes.rows import (
     finished_recipients,
     message_row,
 )
-from mta.queue.postgres.prepared import prepared_statement
+from mta.queue.postgres.prepared import Rows, prepared_statement
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.sql.statements import read_statements
 from mta.queue.sql.values import recipient_row, storable_without_nul
@@ -120,6 +120,13 @@ class MailBatch:
 
         Raises Fenced if the lane is not this session's any more, and as `DatabaseSession.rows` does.
         """
+        result = self.result(session.execute(BATCH[again], self.values(fence)), again=again)
+        if again and result.added and session.rows(SQL.finished, {"ids": list(result.added)}):
+            raise Conflict("another relay finished a message while it was offered again")
+        return result
+
+    def values(self, fence: LaneFence) -> dict[str, bytes | None]:
+        """Return the values of the statement."""
         values = _columns(MESSAGE_COLUMNS, self.messages)
         values |= _columns(RECIPIENT_COLUMNS, self.addresses)
         values |= _columns(BODY_COLUMNS, self.bodies)
@@ -127,12 +134,13 @@ class MailBatch:
         values |= _columns(MARKED_COLUMNS, [*self.marks.items()])
         values |= {"node": _BIGINT(fence.node), "lane": _INT(fence.lane), "session": _BIGINT(fence.session)}
         values["sending"] = None if self.sending is None else self.sending.encode()
-        rows = session.execute(BATCH[again], values)
+        return values
+
+    def result(self, rows: Rows, *, again: bool) -> BatchResult:
+        """Return the result of the statement with these rows. Raises Fenced if there are none."""
         if not rows:
             raise Fenced("the other relays took this one for dead and have its mail")
         added, ended, ended_before, marked, kept = (frozenset(read_numbers(array)) for array in rows[0])
-        if again and added and session.rows(SQL.finished, {"ids": list(added)}):
-            raise Conflict("another relay finished a message while it was offered again")
         claims = frozenset((number, self.marks[number]) for number in marked)
         return BatchResult(added, ended | ended_before, claims, kept, again)
 
@@ -176,7 +184,10 @@ def _same_indexes(settlement: Settlement) -> bool:
 
 
 def _columns(columns: Columns, rows: Sequence[Sequence[Any]]) -> dict[str, bytes | None]:
-    """Return the arrays of rows by name. An empty one is NULL, which costs the server less."""
+    """Return the arrays of rows by name, and NULL for those that are empty or have only the usual value."""
     if not rows:
         return dict.fromkeys(columns)
-    return {name: array(values) for (name, array), values in zip(columns.items(), zip(*rows, strict=True), strict=True)}
+    return {
+        name: None if values[0] == usual and values.count(usual) == len(values) else array(values)
+        for (name, (array, usual)), values in zip(columns.items(), zip(*rows, strict=True), strict=True)
+    }

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, fail
 from mta.blocking import RunBlocking
 from mta.queue.interface import LeaseLost, QueueError
 from mta.queue.postgres.change import QueueChange
-from mta.queue.postgres.errors import DatabaseAway, Fenced, OutcomeUnknown, as_queue_error
+from mta.queue.postgres.errors import Conflict, DatabaseAway, Fenced, OutcomeUnknown, as_queue_error
 from mta.queue.postgres.lanes.batch import BatchResult, MailBatch
 from mta.queue.postgres.lanes.lane import Lane, Works
 from mta.queue.postgres.lanes.operations import AddOperation, MarkOperation, Operation, WorkOperation
@@ -166,6 +166,8 @@ class Lanes:
         return done.addCallback(lambda _: self._close_all())
 
     def _close_all(self) -> "Deferred[None]":
+        for lane in self.lanes:
+            lane.release()
         return self._run(self._close_lanes)
 
     def _close_lanes(self) -> None:
@@ -228,7 +230,8 @@ class Lanes:
             node, withdrawn = self._node(), tuple(lane.withdrawn)
             offer = partial(lane.offer, node, batch, works, again=again, withdrawn=withdrawn)
             try:
-                result = await self._run(offer)
+                begun = None if works or again or withdrawn else lane.begin(node, batch)
+                result = await self._offer(lane, offer, begun)
             except Fenced:
                 if self._rejoin is None:
                     raise
@@ -248,6 +251,17 @@ class Lanes:
             else:
                 del lane.withdrawn[: len(withdrawn)]
                 return result
+
+    async def _offer(
+        self, lane: Lane, offer: Callable[[], BatchResult], begun: "Deferred[BatchResult] | None"
+    ) -> BatchResult:
+        """Return the result of a batch that the reactor's thread has begun; else offer it where that may block."""
+        if begun is not None:
+            # After a conflict nothing was done.
+            with suppress(Conflict):
+                return await begun
+        lane.release()
+        return await self._run(offer)
 
     def _pause(self, call_later: CallLater) -> "Deferred[None]":
         over: Deferred[None] = Deferred()

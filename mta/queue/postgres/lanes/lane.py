@@ -3,9 +3,13 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet
+
 from mta.queue.postgres.change import LaneCounts, LaneFence, QueueChange
 from mta.queue.postgres.errors import Conflict, DatabaseAway, Fenced, LockTimeout
-from mta.queue.postgres.lanes.batch import NOTHING_DONE, SQL, BatchResult, MailBatch
+from mta.queue.postgres.lanes.answers import AnswerReader
+from mta.queue.postgres.lanes.batch import BATCH, NOTHING_DONE, SQL, BatchResult, MailBatch
 from mta.queue.postgres.lanes.operations import WorkOperation
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.sql.marks import InFlightMarks
@@ -58,17 +62,34 @@ class LaneMarks:
 
 
 class Lane:
-    """Carries out batches on one connection. `offer` blocks; one thread may use it at a time."""
+    """Carries out batches on one connection. `offer` and `close` block, and one thread may use it at a time."""
 
-    def __init__(self, session: DatabaseSession, number: int) -> None:
-        """`number` is that of the lane in its node."""
+    def __init__(self, session: DatabaseSession, number: int, reactor: IReactorFDSet | None = None) -> None:
+        """`number` is that of the lane in its node. Without a reactor `begin` begins nothing."""
         self.session = session
+        self._answers = None if reactor is None else AnswerReader(session, reactor)
         self.marks = LaneMarks()
         #: Messages to take out of the queue again before the next batch.
         self.withdrawn: list[int] = []
         self._number = number
         # The fence of the present connection.
         self._fence: LaneFence | None = None
+
+    def begin(self, node: int, batch: MailBatch) -> "Deferred[BatchResult] | None":
+        """Carry out a batch that was not offered before in the reactor's thread, without blocking.
+
+        The result is None if that cannot be done now, because there is no connection, for instance. Fails with the
+        errors that `offer` raises. Until `release` no thread may use the lane.
+        """
+        fence, statement = self._fence, BATCH[False]
+        if self._answers is None or fence is None or fence.node != node or not self.session.is_ready(statement):
+            return None
+        return self._answers.execute(statement, batch.values(fence)).addCallback(batch.result, again=False)
+
+    def release(self) -> None:
+        """Have the reactor forget the connection, so that a thread may use the lane. Nothing may be under way."""
+        if self._answers is not None:
+            self._answers.release()
 
     def offer(
         self,

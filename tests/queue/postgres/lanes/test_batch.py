@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from mta.message.body import FileBody
-from mta.message.envelope import Notify, Recipient
+from mta.message.envelope import BodyType, Notify, Recipient, Ret, TlsDemand
 from mta.queue.interface import AttemptRecord, Description, QueueError, Verdict
 from mta.queue.postgres.change import LaneFence, QueueChange
 from mta.queue.postgres.errors import Fenced
 from mta.queue.postgres.lanes.batch import BATCH, SQL, MailBatch, add_all, is_plain_end
+from mta.queue.postgres.lanes.rows import MESSAGE_COLUMNS, message_row
 from mta.smtp.address import Address
 from tests.queue.messages import GONE, LATER, LEASE, NEVER, NOW, TOOK, mail
 from tests.queue.postgres.lanes.lane_case import LaneCase, claim_like, number_of, plain_end
@@ -77,6 +78,57 @@ class BatchTests(LaneCase):
         recipients = [(one["idx"], one["local"], one["original"], one["due"]) for one in self.tables.rows("recipient")]
         self.assertEqual(recipients, [(0, "bob", "rfc822;bob?", NOW), (1, "carol", None, NOW)])
         self.assertEqual(self.tables.row("body")["data"], new.body.data)
+
+    def unusual(self):
+        """Return a message of which each value that has a usual one is another."""
+        recipients = (
+            Recipient(Address("a", "example.test"), Notify.NEVER, "rfc822;a"),
+            Recipient(Address("b", "example.test")),
+        )
+        parts = {"body_type": BodyType.EIGHT_BIT, "smtputf8": True, "ret": Ret.FULL, "envid": "e"}
+        new = mail(*recipients, login="alice", held=True)
+        described = Description("1@example.org", "Hi", "Alice", "TLSv1.3", new.id)
+        envelope = replace(new.envelope, tls_demand=TlsDemand.REQUIRED, **parts)
+        return replace(new, envelope=envelope, description=described)
+
+    def check_as_usual(self, mails):
+        """Add messages together, mark them and finish them together: each has its own values at each step."""
+        batch, expected = MailBatch(), {}
+        for new in mails:
+            until = None if new.held else NOW + LEASE
+            batch.add(new, NOW, until, NOW)
+            row = message_row(new, number_of(new), NOW, token=int(not new.held), due=NOW if new.held else NOW + LEASE)
+            expected[number_of(new)] = dict(zip(MESSAGE_COLUMNS, row, strict=True))
+        self.execute(batch)
+        stored = {row["id"]: row for row in self.tables.rows("message")}
+        for number, columns in expected.items():
+            self.assertEqual({name: stored[number][name] for name in columns}, columns)
+        addresses = [(number_of(new), place) for new in mails for place in range(len(new.envelope.recipients))]
+        found = self.tables.rows("recipient", "message_id, idx")
+        self.assertEqual([(row["message_id"], row["idx"]) for row in found], sorted(addresses))
+        # As after a second claim.
+        self.tables.look.execute("UPDATE message SET node = %s, token = 2, held = false WHERE held", [self.node])
+        marks, ends = MailBatch(), MailBatch()
+        for new in mails:
+            token = 2 if new.held else 1
+            marks.mark(number_of(new), token)
+            outcomes = [NEVER, GONE] if new.held else [TOOK]
+            verdicts = [Verdict(index, outcome) for index, outcome in enumerate(outcomes)]
+            ends.end(replace(plain_end(claim_like(new, token)), verdicts=verdicts))
+        self.assertEqual(self.execute(marks).marked, {(number_of(new), 2 if new.held else 1) for new in mails})
+        self.assertEqual(self.execute(ends).ended, set(expected))
+        history = {row["id"]: (row["token"], row["failed"]) for row in self.tables.rows("history")}
+        for new in mails:
+            self.assertEqual(history[number_of(new)], (2, True) if new.held else (1, False))
+        self.assertEqual(self.execute(ends, again=True).ended, set(expected))
+
+    def test_usual_values_and_others_are_stored_alike_alone_and_together(self):
+        self.check_as_usual([mail()])
+        self.check_as_usual([self.unusual()])
+        self.check_as_usual([mail(), self.unusual()])
+        self.check_as_usual([self.unusual(), mail(), mail(sender=None)])
+        counts = self.lane_row()
+        self.assertEqual([counts[name] for name in ("accepted", "delivered", "failed", "removed")], [10, 4, 3, 3])
 
     def test_nothing_is_done_for_another_session_of_the_lane_or_a_fenced_node(self):
         for fence in ({"session": self.fence.session - 1}, {"node": self.node + 1}):

@@ -1,7 +1,9 @@
 """Operations on lanes: their answers, and what becomes of them when the outcome of a batch is not known."""
 
+from twisted.internet.defer import fail
+
 from mta.queue.interface import Claim, LeaseLost, QueueError
-from mta.queue.postgres.errors import DatabaseAway, OutcomeUnknown
+from mta.queue.postgres.errors import Conflict, DatabaseAway, OutcomeUnknown
 from mta.queue.postgres.lanes.gathering import ENOUGH, PATIENCE, PAUSE
 from mta.queue.postgres.lanes.lane import Lane
 from mta.queue.postgres.lanes.operations import EndOperation, MarkOperation
@@ -26,6 +28,18 @@ class LosingLane(Lane):
 
     def after(self):
         """Do nothing."""
+
+
+class ConflictingLane(Lane):
+    """A lane on which other transactions are in the way of what the reactor's thread begins, `conflicts` times."""
+
+    conflicts = 0
+
+    def begin(self, node, batch):
+        if not self.session.connected:
+            return None
+        self.conflicts += 1
+        return fail(Conflict("another transaction was in the way"))
 
 
 class KeepingLane(LosingLane):
@@ -140,6 +154,13 @@ class AnswerTests(LaneCase):
         self.failureResultOf(done[0], QueueError)
         self.assertEqual(self.successResultOf(done[1]), 1)
         self.assertEqual(self.lane_row()["failed"], 0)
+
+    def test_a_batch_that_another_transaction_was_in_the_way_of_is_offered_where_it_may_block(self):
+        busy = ConflictingLane(self.tables.new_session(), 1)
+        lanes = self.lanes_of(busy)
+        for number in range(3):
+            self.assertIsInstance(self.successResultOf(lanes.submit(self.add_operation(mail()))), Claim)
+            self.assertEqual((busy.conflicts, len(self.waiting())), (number, number + 1))
 
 
 class UnknownOutcomeTests(LaneCase):
