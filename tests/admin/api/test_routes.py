@@ -190,7 +190,7 @@ class BoundTests(ApiCase):
         connection.lose()
 
     def test_a_reader_that_does_not_read_is_left(self) -> None:
-        big = self.relay.added("x" * 60 + "@b.test")
+        big = self.relay.added("x" * 50 + "@b.test")
         connection = self.driver.request("GET", "/api/v1/messages?limit=1000")
         entry = self.relay.entry(big.id)
         for part in range(2):
