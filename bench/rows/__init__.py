@@ -1,4 +1,4 @@
-"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B24."""
+"""The rows of the table, one module each, in the order in which `python -m bench` runs them: B1 to B25."""
 
 from bench.row import Row
 from bench.rows import (
@@ -8,6 +8,7 @@ from bench.rows import (
     chunking,
     dead_destination,
     dkim_signing,
+    first_delivery,
     idle_connections,
     idle_relay,
     intake,
@@ -48,4 +49,5 @@ ROWS: tuple[Row, ...] = (
     *operator_view.ROWS,
     on_postgres.ROW,
     chunking.ROW,
+    first_delivery.ROW,
 )
