@@ -19,7 +19,7 @@ from tests.deploy.manifests import MOUNTED, ROOT, documents, understood
 from tests.programs.helm import GENERATIONS
 from tests.programs.typescript import GENERATOR, json_schema
 
-VERSIONS = ("1.28", "1.31", "1.34", "1.37")
+VERSIONS = ("1.28", "1.34", "1.37")
 MONITORS = ("prometheus-operator", ("@kubernetes-models/prometheus-operator@6.0.0", GENERATOR))
 MONITOR_TYPES = "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor.d.ts"
 MANIFESTS = {"direct": ("smtprelay.yaml", "StatefulSet"), "postgres": ("postgres.yaml", "Deployment")}
@@ -107,6 +107,7 @@ def test_the_names_and_labels_of_all_objects_belong_to_the_release(name: str) ->
     found = rendered(name)
     for each in found.objects:
         assert each["metadata"]["name"].startswith(found.name)
+        assert each["metadata"]["namespace"] == "default"
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == "smtprelay"
     names = [(each["kind"], each["metadata"]["name"]) for each in found.objects]
     assert len(set(names)) == len(names)
