@@ -11,9 +11,9 @@ from mta.smtp.address import AddressError, parse_domain
 MAX_FROM = 8192
 
 # RFC 5322 section 3.2: escapes, quoted strings and comments, in which a comma, a bracket or an `@` has no meaning.
-_PART = re.compile(r'\\.|"(?:[^"\\]|\\.)*+"|[()]|[^\\"()]++', re.DOTALL)
+_PART = re.compile(r'\\.|"(?>(?:[^"\\]|\\.)*)"|[()]|[^\\"()]++', re.DOTALL)
 # A mailbox, or the name of a group. Text in angle brackets is never split.
-_PIECE = re.compile(r"(?:[^,;:<>]++|<[^<>]*+>|[<>])++")
+_PIECE = re.compile(r"(?>(?:[^,;:<>]++|<[^<>]*+>|[<>])+)")
 _ANGLES = re.compile(r"<([^<>]*+)>")
 
 

@@ -32,7 +32,7 @@ MAX_HEADER = 2 * 1024 * 1024
 _NAME = "DKIM-Signature"
 _WIDTH = 76
 _SIGNED = tuple(name.encode() for name in SIGNED)
-_FIELD = re.compile(rb"^([!-9;-~]++[ \t]*+):([^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+)", re.MULTILINE)
+_FIELD = re.compile(rb"^([!-9;-~]++[ \t]*+):([^\n]*+\n?+(?>(?:[ \t][^\n]*+\n?+)*))", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ MAX_FROM = 8192
 _MAX_SHOWN = 100
 
 # RFC 5322 section 3.2: escapes, quoted strings and the parentheses of comments. The last octet is an open quote.
-_PART = re.compile(r'\\.|"(?:[^"\\]|\\.)*+"|[()]|[^\\"()]++|.', re.DOTALL)
-_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_PART = re.compile(r'\\.|"(?>(?:[^"\\]|\\.)*)"|[()]|[^\\"()]++|.', re.DOTALL)
+_QUOTED = r'"(?>(?:[^"\\]|\\.)*)"'
 # Only these are blanks: other readers take a blank that ASCII does not have as a part of a word.
 _BLANKS = r"[ \t\r\n]*+"
 _ATOM = r'[^ \t\r\n<>,;:@"]++'

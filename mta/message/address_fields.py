@@ -18,7 +18,7 @@ _MAX_REMEMBERED = 300
 _COMMENT_PART = re.compile(rb"[^()\\]++|\\.|[()]", re.DOTALL)
 # A quoted string, a domain literal, or an atom with dots and non-ASCII octets; blanks; or a special character.
 _TOKEN = re.compile(
-    rb"""(?P<quoted>"(?:[^"\\]|\\.)*+") | (?P<literal>\[[^\[\]\\\s]*+\]) | (?P<atom>[^\s()<>,;:@"\[\]\\]++)
+    rb"""(?P<quoted>"(?>(?:[^"\\]|\\.)*)") | (?P<literal>\[[^\[\]\\\s]*+\]) | (?P<atom>[^\s()<>,;:@"\[\]\\]++)
         | (?P<blank>[ \t\r\n]++) | (?P<special>[<>,;:@(])""",
     re.VERBOSE | re.DOTALL,
 )

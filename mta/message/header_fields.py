@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 
 # A field with its continuation lines, and its name; in a header block every other line is one
 # (`mta.message.headers.header_end`).
-_FIELD = re.compile(rb"(([^:\n \t]*+)[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+)")
+_FIELD = re.compile(rb"(([^:\n \t]*+)[^\n]*+\n?+(?>(?:[ \t][^\n]*+\n?+)*))")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
@@ -21,7 +21,7 @@ class SelectedFields:
     def __init__(self, names: Collection[bytes]) -> None:
         firsts = b"".join(sorted({re.escape(name[:1]) for name in names}))
         # Few lines begin with the first letter of one of the names, which saves most comparisons with all of them.
-        pattern = rb"(\n(?=[%b])(?:%b)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+)" % (
+        pattern = rb"(\n(?=[%b])(?:%b)[ \t]*+:[^\n]*+(?>(?:\n[ \t][^\n]*+)*))" % (
             firsts,
             b"|".join(map(re.escape, sorted(names))),
         )

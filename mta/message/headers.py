@@ -42,7 +42,7 @@ _PRIVATE = frozenset({b"bcc", b"resent-bcc", b"content-length"})
 
 def _fields(names: frozenset[bytes]) -> re.Pattern[bytes]:
     return re.compile(
-        rb"^(?:%b)[ \t]*+:[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+" % b"|".join(sorted(names)), re.IGNORECASE | re.MULTILINE
+        rb"^(?:%b)[ \t]*+:[^\n]*+\n?+(?>(?:[ \t][^\n]*+\n?+)*)" % b"|".join(sorted(names)), re.IGNORECASE | re.MULTILINE
     )
 
 
@@ -53,7 +53,7 @@ _MAILBOX_LINE = re.compile(rb">*+From [^\r\n]*+\r\n")
 _TIME_OF_DAY = re.compile(rb"[ \t][0-9]{1,2}:[0-9]{2}")
 # Fields in which hosts, including this relay, write addresses of the envelope.
 _TRACE_FIELDS = re.compile(
-    rb"^(?:received|delivered-to|return-path)[ \t]*+:[^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+",
+    rb"^(?:received|delivered-to|return-path)[ \t]*+:[^\n]*+\n?+(?>(?:[ \t][^\n]*+\n?+)*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _LIST_FIELDS = frozenset({b"list-id", b"list-post", b"list-subscribe"})
@@ -229,7 +229,7 @@ def delivered_to(block: bytes) -> tuple[bytes, ...]:
 @lru_cache(maxsize=32)
 def _field_pattern(name: str) -> re.Pattern[bytes]:
     return re.compile(
-        rb"^%b[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % re.escape(name).encode(), re.IGNORECASE | re.MULTILINE
+        rb"^%b[ \t]*+:([^\n]*+(?>(?:\n[ \t][^\n]*+)*))" % re.escape(name).encode(), re.IGNORECASE | re.MULTILINE
     )
 
 

@@ -189,7 +189,7 @@ def _whole(expression: str) -> str:
 
 def _has_branches(expression: str) -> bool:
     depth = 0
-    for part in re.findall(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*+\]|.", expression):
+    for part in re.findall(r"\\.|\[\^?\]?(?>(?:\\.|[^\]\\])*)\]|.", expression):
         depth += (part == "(") - (part == ")")
         if part == "|" and not depth:
             return True

@@ -15,7 +15,7 @@ _POSITION = re.compile(r" \(at [^()]*\)$")
 _VALUE = re.compile(r"[ \t]*([^=]*?)[ \t]*=[ \t]*(.*)", re.DOTALL)
 _LINE = re.compile(r"\(at line ([0-9]+), ")
 _BARE_VALUE = re.compile(r"[^\s\"'\[{#,][^\"'\[\]{}#,\n]*")
-_STRING = re.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'[^'\n]*+'")
+_STRING = re.compile(r"\"(?>(?:[^\"\\\n]|\\.)*)\"|'[^'\n]*+'")
 _COMMENT = re.compile(r"#[^\n]*")
 _SECRET = re.compile(
     r"""(?<![\w.\-"'])([\w.\-"']*(?:pass|pwd|secret|token)[\w.\-]*["']?[ \t]*+[=:]?[ \t]*+).*""",

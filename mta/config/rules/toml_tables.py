@@ -34,13 +34,13 @@ _HEADER = re.compile(rf"[ \t]*+(\[\[?)[ \t]*+({_PATH})[ \t]*+(\]\]?)[ \t]*+(?:\#
 # In an array that is not closed, such a line is the next table or key. No item of an array looks like it.
 _NEXT_STATEMENT = re.compile(r"[ \t]*+(?:\[\[?[ \t]*+(?!(?:true|false|inf|nan)\b)[A-Za-z_]|[A-Za-z_][\w.\-]*+[ \t]*+=)")
 _BLANK = re.compile(rf"[ \t]*+(?:#{_COMMENT_TEXT})?")
-_TOKEN = re.compile(r""" \"{3} | '{3} | "(?:[^"\\]|\\.)*+" | '[^']*+' | [\[{] | [\]}] | ["'\#] """, re.VERBOSE)
+_TOKEN = re.compile(r""" \"{3} | '{3} | "(?>(?:[^"\\]|\\.)*)" | '[^']*+' | [\[{] | [\]}] | ["'\#] """, re.VERBOSE)
 _STRING_ENDS = {'"""': re.compile(r'\\.|("{3,5})'), "'''": re.compile(r"('{3,5})")}
 # The usual values, a text, a truth value and an array of texts in one line, which need no parser: a third of its time.
 _TEXT = r"""(?:"[^"\\\x00-\x1f\x7f]*+"|'[^'\x00-\x1f\x7f]*+')"""
 _PLAIN = re.compile(
     rf"""[ \t]*+([A-Za-z0-9_\-.]++)[ \t]*+=[ \t]*+
-        (?:({_TEXT})|(true|false)|\[([ \t]*+{_TEXT}[ \t]*+(?:,[ \t]*+{_TEXT}[ \t]*+)*+),?[ \t]*+\])
+        (?:({_TEXT})|(true|false)|\[([ \t]*+{_TEXT}[ \t]*+(?>(?:,[ \t]*+{_TEXT}[ \t]*+)*)),?[ \t]*+\])
         (?=[ \t]*+(?:\#{_COMMENT_TEXT})?$)""",
     re.VERBOSE,
 )

@@ -24,7 +24,7 @@ _NAME = re.compile(r"[a-z_]{1,40}")
 _NO_TEXT = re.compile("[\x00-\x1f\x7f]")
 # From the first colon after the scheme to the last @, because a password may have characters that should have been
 # written as %XX. Of a strange but correct URL this hides more than the password.
-_PASSWORD = re.compile(r"\A((?:[A-Za-z]+://)?+[^:]*):(.*)@", re.DOTALL)
+_PASSWORD = re.compile(r"\A((?>(?:[A-Za-z]+://)?)[^:]*):(.*)@", re.DOTALL)
 _PASSWORD_PARAMETER = re.compile(r"(?i)(password\s*=\s*)(?:'[^']*'|[^&#\s]*)")
 
 #: What QUEUE_URL may set after its question mark (libpq, "Parameter Key Words"); the session sets the rest itself.

@@ -26,15 +26,15 @@ _HELLO_NAME = re.compile(rb"[!#-'*+\-./0-:=?-\[\]-~]+")
 # RFC 5321 section 4.1.2 Path as Postfix and Exim read it: blanks around the address and its `@`, no brackets or two
 # pairs, a list separator after them, a name before them, a source route and comments that are skipped. Every repetition
 # is possessive, so that the time is linear.
-_QUOTED = rb'"(?:[^"\\]|\\.)*+"'
-_COMMENT = rb"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)"
-_NAME = rb'(?:[^<>"()@=\\]++|%b|%b)*+' % (_QUOTED, _COMMENT)
-_COMMENTS = rb"(?:[ \t]*+%b)*+[ \t]*+" % _COMMENT
-_MAILBOX = rb'((?:%b|[^"<> \t]++|[ \t]++(?=@)|(?<=@)[ \t]++)*+)' % _QUOTED
-_IN_BRACKETS = rb'%b<(<)?+%b(?:@[^<>":]*+:)?[ \t]*+%b%b>(?(1)[ \t]*+>)' % (_NAME, _COMMENTS, _MAILBOX, _COMMENTS)
-_BARE = rb'[ \t]*+((?:%b|[^"<>() \t]++)++)' % _QUOTED
+_QUOTED = rb'"(?>(?:[^"\\]|\\.)*)"'
+_COMMENT = rb"\((?>(?:[^()\\]|\\.|\((?>(?:[^()\\]|\\.)*)\))*)\)"
+_NAME = rb'(?>(?:[^<>"()@=\\]++|%b|%b)*)' % (_QUOTED, _COMMENT)
+_COMMENTS = rb"(?>(?:[ \t]*+%b)*)[ \t]*+" % _COMMENT
+_MAILBOX = rb'((?>(?:%b|[^"<> \t]++|[ \t]++(?=@)|(?<=@)[ \t]++)*))' % _QUOTED
+_IN_BRACKETS = rb'%b<(?>(<)?)%b(?:@[^<>":]*+:)?[ \t]*+%b%b>(?(1)[ \t]*+>)' % (_NAME, _COMMENTS, _MAILBOX, _COMMENTS)
+_BARE = rb'[ \t]*+((?>(?:%b|[^"<>() \t]++)+))' % _QUOTED
 _PATH = re.compile(
-    rb"[ \t]*+:(?:%b|%b)(?:[ \t]*+[;,])?+%b(?:(?<=[ \t])(.*))?" % (_IN_BRACKETS, _BARE, _COMMENTS), re.DOTALL
+    rb"[ \t]*+:(?:%b|%b)(?>(?:[ \t]*+[;,])?)%b(?:(?<=[ \t])(.*))?" % (_IN_BRACKETS, _BARE, _COMMENTS), re.DOTALL
 )
 _BESIDE_AT = re.compile(rb"[ \t]++(?=@)|(?<=@)[ \t]++")
 # The null reverse-path of some programs.
