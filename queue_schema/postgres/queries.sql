@@ -8,19 +8,23 @@ RETURNING session;
 
 -- All that waits, in one statement: messages to add, messages whose recipients all became final at the first attempt, and
 -- marks. A message of which a recipient was final before, by an order or an earlier settlement, is not finished here.
--- `again` is true or false as a text, so that a first offer does not plan what only a later one looks for.
+--
+-- The server begins and ends each part and each value of a statement anew, which is most of its work for a small batch. So
+-- what only a later offer looks for is between `again:` and `:again`, and is cut from a first one. A plain batch is a first
+-- offer with the usual values only of most columns (PLAIN in `lanes/rows.py`), which are then NULL in its text. It has the
+-- part between `plain:` and `:plain`, and all others have that between `mixed:` and `:mixed`.
 --
 -- A part finds the rows that a part before it returned by arrays and subqueries, and no two parts are joined with each
 -- other, because PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up
 -- each id by its hash. No array is joined with a table either: while the table is small, a plan that is made reads it
 -- whole, and is still in use when it is large. Arrays that are read side by side in a select list are read without a copy
--- of each. An array that has only the usual value of its column is NULL; beside the ids it then gives NULL for each, which
+-- of each. An array with only the usual value of its column is NULL; beside the ids it then gives NULL for each, which
 -- `coalesce` turns into that value. Of an id that an array has twice only the first place counts: the marks have the
 -- newest token of each message, and an end behind that of a lost claim is left to a settlement by rows.
 --
 -- The statement must change the row of the lane even if there is nothing else to do: the answer to a second offer then
--- comes after a commit that is as durable as any. The third column of the result is messages that an earlier offer ended,
--- and the last one messages that it added and that are still this node's. A mark locks the row of its message, so that an
+-- comes after a commit that is as durable as any. The last two columns of the result of a later offer are messages that an
+-- earlier one ended, and messages that it added and that are still this node's. A mark locks the row of its message, so that an
 -- order to remove it, which may run at the same time, comes before or after the mark.
 
 -- name: batch
@@ -37,7 +41,7 @@ added AS (
            u.protocol, coalesce(u.body_type, '7BIT'), coalesce(u.smtputf8, false), u.ret, u.envid,
            coalesce(u.login, ''), coalesce(u.message_id, ''), coalesce(u.subject, ''), coalesce(u.author, ''),
            coalesce(u.tls, ''), u.report_of, u.tls_demand, coalesce(u.held, false), coalesce(u.token, 1), u.due,
-           CASE WHEN u.held THEN u.created END, CASE WHEN coalesce(u.token, 1) > 0 THEN (SELECT node FROM me) END
+           CASE WHEN u.held THEN u.created END, CASE WHEN coalesce(u.token, 1) > 0 THEN %(node)s::bigint END
     FROM (
         SELECT unnest(%(id)s::bigint[]) AS id, unnest(%(created)s::float8[]) AS created,
                unnest(%(size)s::bigint[]) AS size, unnest(%(chunks)s::int[]) AS chunks,
@@ -52,7 +56,7 @@ added AS (
                unnest(%(held)s::bool[]) AS held, unnest(%(token)s::int[]) AS token, unnest(%(due)s::float8[]) AS due
     ) AS u
     WHERE (SELECT node FROM me) IS NOT NULL
-          AND (NOT %(again)s OR NOT EXISTS (SELECT FROM history WHERE history.id = u.id OFFSET 0))
+          /* again: */ AND NOT EXISTS (SELECT FROM history WHERE history.id = u.id OFFSET 0) /* :again */
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 ),
@@ -81,9 +85,7 @@ ended AS (
           AND NOT EXISTS (SELECT FROM recipient AS r WHERE r.message_id = m.id AND r.due IS NULL OFFSET 0)
     RETURNING m.*, array_position(%(ended)s::bigint[], m.id) AS place
 ),
-emptied AS (DELETE FROM recipient WHERE message_id = ANY (ARRAY(SELECT id FROM ended))),
-dropped AS (DELETE FROM body WHERE message_id = ANY (ARRAY(SELECT id FROM ended))),
-kept AS (
+finished AS (
     INSERT INTO history (id, created, size, sender_local, sender_domain, client, helo, protocol, body_type, smtputf8,
                          ret, envid, login, message_id, subject, author, tls, report_of, tls_demand, delay_reported,
                          node, token, finished, failed, recipients)
@@ -92,7 +94,10 @@ kept AS (
            (%(finished)s::float8[])[place], coalesce((%(failed)s::int[])[place] > 0, false),
            (%(recipients)s::text[])[place]::jsonb
     FROM ended
+    RETURNING id
 ),
+emptied AS (DELETE FROM recipient WHERE message_id = ANY (ARRAY(SELECT id FROM finished))),
+dropped AS (DELETE FROM body WHERE message_id = ANY (ARRAY(SELECT id FROM finished))),
 marked AS (
     SELECT m.id FROM message AS m
     WHERE m.id = ANY (%(marked)s::bigint[])
@@ -101,25 +106,33 @@ marked AS (
     FOR KEY SHARE OF m
 ),
 counted AS (
-    UPDATE lane SET accepted = lane.accepted + (SELECT count(*) FROM addressed),
+    UPDATE lane SET accepted = lane.accepted + cardinality(ARRAY(SELECT 1 FROM addressed)),
                     delivered = lane.delivered + e.delivered,
                     failed = lane.failed + e.failed,
                     removed = lane.removed + e.removed,
                     sending = coalesce(%(sending)s::text, sending)
-    FROM (SELECT coalesce(sum(coalesce((%(delivered)s::int[])[place], 1)), 0) AS delivered,
-                 coalesce(sum((%(failed)s::int[])[place]), 0) AS failed,
-                 coalesce(sum((%(removed)s::int[])[place]), 0) AS removed
-          FROM ended) AS e
+    FROM (
+        /* plain: */
+        SELECT cardinality(ARRAY(SELECT id FROM finished)) AS delivered, 0 AS failed, 0 AS removed
+        /* :plain */
+        /* mixed: */
+        SELECT coalesce(sum(coalesce((%(delivered)s::int[])[array_position(%(ended)s::bigint[], id)], 1)), 0) AS delivered,
+               coalesce(sum((%(failed)s::int[])[array_position(%(ended)s::bigint[], id)]), 0) AS failed,
+               coalesce(sum((%(removed)s::int[])[array_position(%(ended)s::bigint[], id)]), 0) AS removed
+        FROM finished
+        /* :mixed */
+    ) AS e
     WHERE lane.node = (SELECT node FROM me) AND lane.n = %(lane)s::int
 )
 SELECT ARRAY(SELECT id FROM added),
-       ARRAY(SELECT id FROM ended),
-       ARRAY(SELECT h.id FROM history AS h
-             WHERE %(again)s AND h.id = ANY (%(ended)s::bigint[]) AND h.node <> 0
-                   AND h.token = coalesce((%(ended_token)s::int[])[array_position(%(ended)s::bigint[], h.id)], 1)),
-       ARRAY(SELECT id FROM marked),
-       ARRAY(SELECT m.id FROM message AS m
-             WHERE %(again)s AND m.id = ANY (%(id)s::bigint[]) AND m.token = 1 AND m.node = me.node)
+       ARRAY(SELECT id FROM finished),
+       ARRAY(SELECT id FROM marked)
+       /* again: */
+       , ARRAY(SELECT h.id FROM history AS h
+               WHERE h.id = ANY (%(ended)s::bigint[]) AND h.node <> 0
+                     AND h.token = coalesce((%(ended_token)s::int[])[array_position(%(ended)s::bigint[], h.id)], 1)),
+       ARRAY(SELECT m.id FROM message AS m WHERE m.id = ANY (%(id)s::bigint[]) AND m.token = 1 AND m.node = me.node)
+       /* :again */
 FROM me;
 
 -- Finds messages that a second offer added although another relay finished them after the batch had begun.

@@ -1,12 +1,12 @@
 """A batch: messages to add, messages that are finished, and marks, as the arrays of one statement.
 
-One statement in its own transaction is one round trip. The parts that a batch lacks are NULL, so that the statement is
-planned once for each connection, and once more for offers that are made again.
+One statement in its own transaction is one round trip. The parts that a batch lacks are NULL, so that each form of the
+statement is planned once for each connection.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
+from operator import itemgetter
 from struct import Struct
 from typing import Any
 
@@ -21,36 +21,22 @@ from mta.queue.postgres.lanes.rows import (
     ENDED_COLUMNS,
     MARKED_COLUMNS,
     MESSAGE_COLUMNS,
+    PLAIN,
     RECIPIENT_COLUMNS,
     Columns,
     finished_recipients,
     message_row,
 )
-from mta.queue.postgres.prepared import Rows, prepared_statement
+from mta.queue.postgres.lanes.statements import BATCH, BATCH_AGAIN, PLAIN_BATCH, SQL
+from mta.queue.postgres.prepared import PreparedStatement, Rows
 from mta.queue.postgres.session import DatabaseSession
-from mta.queue.sql.statements import read_statements
 from mta.queue.sql.values import recipient_row, storable_without_nul
 
-
-@dataclass(frozen=True, slots=True)
-class BatchStatements:
-    """The statements of queries.sql."""
-
-    enter: str
-    batch: str
-    finished: str
-    count: str
-    withdraw: str
-
-
-SQL = read_statements(BatchStatements, (files("queue_schema") / "postgres" / "queries.sql").read_text("utf-8"))
-#: The statement of a batch, by whether an earlier offer of it may have been done.
-BATCH = {
-    again: prepared_statement(f"batch_{again}".lower(), SQL.batch.replace("%(again)s", str(again).lower()))
-    for again in (False, True)
-}
 # Values of the fence.
 _BIGINT, _INT = Struct(">q").pack, Struct(">i").pack
+# The values of the columns that a plain batch does not have.
+_plain_values, _ALL_USUAL = itemgetter(*PLAIN), (None,) * len(PLAIN)
+_NOT_BEFORE: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +106,14 @@ class MailBatch:
 
         Raises Fenced if the lane is not this session's any more, and as `DatabaseSession.rows` does.
         """
-        result = self.result(session.execute(BATCH[again], self.values(fence)), again=again)
+        statement, values = self.statement(fence, again=again)
+        result = self.result(session.execute(statement, values), again=again)
         if again and result.added and session.rows(SQL.finished, {"ids": list(result.added)}):
             raise Conflict("another relay finished a message while it was offered again")
         return result
 
-    def values(self, fence: LaneFence) -> dict[str, bytes | None]:
-        """Return the values of the statement."""
+    def statement(self, fence: LaneFence, *, again: bool) -> tuple[PreparedStatement, dict[str, bytes | None]]:
+        """Return the statement that carries it out, and its values."""
         values = _columns(MESSAGE_COLUMNS, self.messages)
         values |= _columns(RECIPIENT_COLUMNS, self.addresses)
         values |= _columns(BODY_COLUMNS, self.bodies)
@@ -134,13 +121,16 @@ class MailBatch:
         values |= _columns(MARKED_COLUMNS, [*self.marks.items()])
         values |= {"node": _BIGINT(fence.node), "lane": _INT(fence.lane), "session": _BIGINT(fence.session)}
         values["sending"] = None if self.sending is None else self.sending.encode()
-        return values
+        if again:
+            return BATCH_AGAIN, values
+        return (PLAIN_BATCH if _plain_values(values) == _ALL_USUAL else BATCH), values
 
     def result(self, rows: Rows, *, again: bool) -> BatchResult:
         """Return the result of the statement with these rows. Raises Fenced if there are none."""
         if not rows:
             raise Fenced("the other relays took this one for dead and have its mail")
-        added, ended, ended_before, marked, kept = (frozenset(read_numbers(array)) for array in rows[0])
+        added, ended, marked, *before = (frozenset(read_numbers(array)) for array in rows[0])
+        ended_before, kept = before or _NOT_BEFORE
         claims = frozenset((number, self.marks[number]) for number in marked)
         return BatchResult(added, ended | ended_before, claims, kept, again)
 

@@ -9,8 +9,9 @@ from twisted.internet.interfaces import IReactorFDSet
 from mta.queue.postgres.change import LaneCounts, LaneFence, QueueChange
 from mta.queue.postgres.errors import Conflict, DatabaseAway, Fenced, LockTimeout
 from mta.queue.postgres.lanes.answers import AnswerReader
-from mta.queue.postgres.lanes.batch import BATCH, NOTHING_DONE, SQL, BatchResult, MailBatch
+from mta.queue.postgres.lanes.batch import NOTHING_DONE, BatchResult, MailBatch
 from mta.queue.postgres.lanes.operations import WorkOperation
+from mta.queue.postgres.lanes.statements import SQL
 from mta.queue.postgres.session import DatabaseSession
 from mta.queue.sql.marks import InFlightMarks
 
@@ -81,10 +82,13 @@ class Lane:
         The result is None if that cannot be done now, because there is no connection, for instance. Fails with the
         errors that `offer` raises. Until `release` no thread may use the lane.
         """
-        fence, statement = self._fence, BATCH[False]
-        if self._answers is None or fence is None or fence.node != node or not self.session.is_ready(statement):
+        fence = self._fence
+        if self._answers is None or fence is None or fence.node != node:
             return None
-        return self._answers.execute(statement, batch.values(fence)).addCallback(batch.result, again=False)
+        statement, values = batch.statement(fence, again=False)
+        if not self.session.is_ready(statement):
+            return None
+        return self._answers.execute(statement, values).addCallback(batch.result, again=False)
 
     def release(self) -> None:
         """Have the reactor forget the connection, so that a thread may use the lane. Nothing may be under way."""

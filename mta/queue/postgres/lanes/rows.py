@@ -107,6 +107,12 @@ ENDED_COLUMNS: Columns = {
     "recipients": (texts, _NOTHING),
 }
 MARKED_COLUMNS: Columns = {"marked": (numbers, _NOTHING), "marked_token": (integers, 1)}
+#: The columns that have only usual values in most batches: mail with one recipient, delivered at its first attempt.
+PLAIN = (
+    *("chunks", "smtputf8", "ret", "envid", "report_of", "tls_demand", "held", "token"),
+    *("idx", "notify", "original"),
+    *("ended_token", "delivered", "failed", "removed", "marked_token"),
+)
 
 
 def finished_recipients(claim: Claim, verdicts: Sequence[Verdict], now: float) -> str:

@@ -9,8 +9,9 @@ from mta.message.envelope import BodyType, Notify, Recipient, Ret, TlsDemand
 from mta.queue.interface import AttemptRecord, Description, QueueError, Verdict
 from mta.queue.postgres.change import LaneFence, QueueChange
 from mta.queue.postgres.errors import Fenced
-from mta.queue.postgres.lanes.batch import BATCH, SQL, MailBatch, add_all, is_plain_end
-from mta.queue.postgres.lanes.rows import MESSAGE_COLUMNS, message_row
+from mta.queue.postgres.lanes.batch import MailBatch, add_all, is_plain_end
+from mta.queue.postgres.lanes.rows import MESSAGE_COLUMNS, PLAIN, message_row
+from mta.queue.postgres.lanes.statements import BATCH, BATCH_AGAIN, PLAIN_BATCH, SQL
 from mta.smtp.address import Address
 from tests.queue.messages import GONE, LATER, LEASE, NEVER, NOW, TOOK, mail
 from tests.queue.postgres.lanes.lane_case import LaneCase, claim_like, number_of, plain_end
@@ -45,10 +46,10 @@ class BatchTests(LaneCase):
     def test_a_plan_that_is_made_while_tables_are_small_reads_none_of_them_whole(self):
         self.add(mail(), mail())
         self.tables.look.execute("ANALYZE message, recipient, body, history, lane")
-        for again, statement in BATCH.items():
-            self.tables.session.rows(f"PREPARE batch_{again} AS {statement.text.decode()}")
-            values = ", ".join(["NULL"] * len(statement.values))
-            plan = [line for (line,) in self.tables.session.rows(f"EXPLAIN EXECUTE batch_{again} ({values})")]
+        for statement in (PLAIN_BATCH, BATCH, BATCH_AGAIN):
+            name, values = statement.name.decode(), ", ".join(["NULL"] * len(statement.values))
+            self.tables.session.rows(f"PREPARE {name} AS {statement.text.decode()}")
+            plan = [line for (line,) in self.tables.session.rows(f"EXPLAIN EXECUTE {name} ({values})")]
             scans = [number for number, line in enumerate(plan) if "Scan" in line and " on " in line]
             tables = [n for n in scans if "CTE Scan" not in plan[n] and "Subquery Scan" not in plan[n]]
             self.assertGreaterEqual(len(tables), 7)
@@ -129,6 +130,38 @@ class BatchTests(LaneCase):
         self.check_as_usual([self.unusual(), mail(), mail(sender=None)])
         counts = self.lane_row()
         self.assertEqual([counts[name] for name in ("accepted", "delivered", "failed", "removed")], [10, 4, 3, 3])
+
+    def test_a_batch_is_plain_if_it_has_usual_values_alone_and_was_not_offered_before(self):
+        self.assertEqual(set(PLAIN_BATCH.values) | set(PLAIN), set(BATCH.values))
+        self.assertEqual(set(PLAIN_BATCH.values) & set(PLAIN), set())
+        claim = claim_like(mail())
+        for part in (
+            lambda batch: batch.add(mail(), NOW, NOW + LEASE, NOW),
+            lambda batch: batch.mark(number_of(claim), 1),
+            lambda batch: batch.end(plain_end(claim)),
+        ):
+            self.assertIs(self.statement(part), PLAIN_BATCH)
+            self.assertIs(self.statement(part, again=True), BATCH_AGAIN)
+        two = mail("a@example.test", "b@example.test")
+        later = claim_like(mail(), 2)
+        failed = replace(plain_end(claim), verdicts=[Verdict(0, NEVER)])
+        for part in (
+            lambda batch: batch.add(self.unusual(), NOW, NOW + LEASE, NOW),
+            lambda batch: batch.add(mail(), NOW, None, NOW),
+            lambda batch: batch.add(two, NOW, NOW + LEASE, NOW),
+            lambda batch: batch.mark(number_of(later), 2),
+            lambda batch: batch.end(plain_end(later)),
+            lambda batch: batch.end(plain_end(claim_like(two))),
+            lambda batch: batch.end(failed),
+        ):
+            self.assertIs(self.statement(part), BATCH)
+
+    def statement(self, part, *, again=False):
+        """Return the statement of a batch with a part."""
+        batch = MailBatch()
+        part(batch)
+        statement, _ = batch.statement(self.fence, again=again)
+        return statement
 
     def test_nothing_is_done_for_another_session_of_the_lane_or_a_fenced_node(self):
         for fence in ({"session": self.fence.session - 1}, {"node": self.node + 1}):

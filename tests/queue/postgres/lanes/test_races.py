@@ -9,8 +9,9 @@ import pytest
 from harness.waiting import until
 from mta.queue.ids import to_id, to_number
 from mta.queue.postgres.errors import Fenced
-from mta.queue.postgres.lanes.batch import SQL, BatchResult, MailBatch
+from mta.queue.postgres.lanes.batch import BatchResult, MailBatch
 from mta.queue.postgres.lanes.lane import Lane
+from mta.queue.postgres.lanes.statements import SQL
 from mta.queue.postgres.session import DatabaseSession
 from tests.queue.messages import NOW, mail
 from tests.queue.postgres.lanes.lane_case import claim_like, plain_end
