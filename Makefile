@@ -9,7 +9,7 @@ run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
 .PHONY: kills rule-swaps soak run test test-all check docs fuzz bench screenshots image-test systemd-test power-loss \
-  disk-faults database-faults bench-instructions
+  disk-faults database-faults bench-instructions dist dist-test
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -21,7 +21,7 @@ run: $(VENV)/installed
 	  'No swaks? This does the same:' \
 	  "  $(BIN)/python -c \"import smtplib; smtplib.SMTP('127.0.0.1', $(PORT)).sendmail('you@example.org'," \
 	  "    'you@example.org', 'Subject: hello\\n\\nFirst message')\"" ''
-	@exec $(BIN)/twistd -n --pidfile= smtprelay
+	@exec $(BIN)/smtprelay run
 
 # Byte code of the tests and of the relay is kept. Otherwise each process of the tests would compile all of it again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -48,6 +48,18 @@ systemd-test: $(VENV)/installed
 # .cache/image. See docs/container.md.
 image-test: $(VENV)/installed
 	RELAY_IMAGE_TEST=.cache/image $(BIN)/pytest tests/image
+
+# Makes the Python package in dist/: a wheel, and the archive of the source.
+dist: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build --quiet --no-isolation --outdir dist
+	$(BIN)/twine check --strict dist/*
+
+# Installs that package with each Python from 3.11 on that is found, and by pipx, and sends mail through it. Needs the
+# network.
+dist-test: dist
+	RELAY_DIST_TEST=$(CURDIR)/dist $(BIN)/pytest tests/packages/python
 
 # Cuts the power of a disk under the relay, CYCLES times in each of several ways. Needs /dev/fuse and Debian's fuse3.
 power-loss: $(VENV)/installed
