@@ -1,0 +1,96 @@
+"""The files for GitHub: valid by their schemas, without known weaknesses, and true to the Makefile and setup.cfg."""
+
+import configparser
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.manifests import ROOT
+
+FOLDER = ROOT / ".github"
+WORKFLOWS = {path.name: yaml.safe_load(path.read_text()) for path in sorted((FOLDER / "workflows").glob("*.yml"))}
+JOBS = [(f"{file}:{name}", job) for file, flow in WORKFLOWS.items() for name, job in flow["jobs"].items()]
+
+each_job = pytest.mark.parametrize("job", [job for _, job in JOBS], ids=[name for name, _ in JOBS])
+
+
+def scripts(job: dict[str, Any]) -> Iterator[str]:
+    return (step["run"] for step in job.get("steps", ()) if "run" in step)
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"), [("github-workflows", "workflows/*.yml"), ("dependabot", "dependabot.yml")]
+)
+def test_the_files_are_valid_by_their_schemas(schema: str, files: str) -> None:
+    pytest.importorskip("check_jsonschema", reason="needs: pip install -e '.[release]'")
+    paths = [str(path) for path in sorted(FOLDER.glob(files))]
+    assert paths
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_weakness_is_known() -> None:
+    # It finds actions that are not pinned, texts of strangers in scripts, permissions that are too wide, ...
+    program = Path(sys.executable).with_name("zizmor")
+    if not program.exists():
+        pytest.skip("needs: pip install -e '.[release]'")
+    command = [str(program), "--offline", "--quiet", "--no-progress", "--min-severity", "medium", str(FOLDER)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each_job
+def test_each_script_is_well_formed_and_its_make_targets_exist(job: dict[str, Any]) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for script in scripts(job):
+        done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert set(re.findall(r"\bmake ([a-z-]+)", script)) <= targets
+        for path in re.findall(r"(?:^|\s)(\.ci/\S+)", script):
+            assert (ROOT / path).stat().st_mode & 0o111
+        for module in re.findall(r"python3 -m (tools\.\w+)", script):
+            assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
+
+
+def test_the_versions_of_python_are_those_that_the_package_names() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    named = re.findall(r"Python :: (3\.\d+)$", setup["metadata"]["classifiers"], re.MULTILINE)
+    assert WORKFLOWS["check.yml"]["jobs"]["python"]["strategy"]["matrix"]["python"] == named
+
+
+@pytest.mark.parametrize("flow", WORKFLOWS.values(), ids=list(WORKFLOWS))
+def test_jobs_wait_for_jobs_that_exist(flow: dict[str, Any]) -> None:
+    for job in flow["jobs"].values():
+        assert set(job.get("needs", ())) <= flow["jobs"].keys()
+
+
+def publishes(job: dict[str, Any]) -> bool:
+    """Whether a job changes anything outside: a maintainer confirms it, or it may write to the repository's pages."""
+    permissions = job.get("permissions", {})
+    return "environment" in job or "write" in {permissions.get("contents"), permissions.get("packages")}
+
+
+def test_nothing_is_published_before_all_checks_have_passed() -> None:
+    jobs = WORKFLOWS["release.yml"]["jobs"]
+    assert jobs["check"]["uses"] == "./.github/workflows/check.yml"
+    publishing = [job for job in jobs.values() if publishes(job)]
+    assert len(publishing) >= 2
+    assert all("check" in job["needs"] for job in publishing)
+
+
+def test_the_page_of_a_release_has_the_files_of_all_jobs() -> None:
+    jobs = WORKFLOWS["release.yml"]["jobs"]
+    making = {
+        name
+        for name, job in jobs.items()
+        if any("upload-artifact" in step.get("uses", "") for step in job.get("steps", ()))
+    }
+    assert making <= set(jobs["page"]["needs"])
