@@ -42,6 +42,7 @@ OTHER_NAMES = {
     "OFFICE_PASSWORD",
     "NEWS_PASSWORD",
     "SSL_CERT_FILE",
+    "EX_TEMPFAIL",
     # Of Compose.
     "SMTPRELAY_IMAGE",
 }
