@@ -84,10 +84,17 @@ class DirectRouting:
             return Decision(self._to_literal(domain), STATIC_TTL)
         return await self.by_mx(domain, await self._resolver.mx(domain))
 
-    async def by_mx(self, domain: str, answer: MxAnswer, allows: Callable[[str], bool] | None = None) -> Decision:
+    async def by_mx(
+        self,
+        domain: str,
+        answer: MxAnswer,
+        allows: Callable[[str], bool] | None = None,
+        asking: Callable[[str], object] | None = None,
+    ) -> Decision:
         """Return the routing of mail for a domain, which is not a literal, by the answer about its MX.
 
-        `allows` tells of each host whether it may have the mail; it is given if at least one host may.
+        `allows` tells of each host whether it may have the mail; it is given if at least one host may. `asking` is
+        called with each host whose addresses are looked up.
         """
         records = mx_records(domain, answer)
         if not isinstance(records, tuple):
@@ -99,6 +106,9 @@ class DirectRouting:
         hosts: list[_Host] = []
         routing = self._plan(domain, candidates, hosts, looped=limit is not None)
         for batch in _batches(candidates[:MAX_EXCHANGERS]):
+            if asking is not None:
+                for record in batch:
+                    asking(record.host)
             hosts += await self._look_up(batch)
             await self._refresh_nat64([address for host in hosts for address in host.addresses])
             routing = self._plan(domain, candidates, hosts, looped=limit is not None)

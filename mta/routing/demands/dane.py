@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from twisted.internet.defer import Deferred
+
 from mta.dns.answers import DANE_EE, DANE_TA, FULL_VALUE, Found, LookupFailed, MxAnswer, TlsaRecord
 from mta.dns.dnssec.authenticity import Authenticity, Security, ValidatedAnswer
 from mta.dns.message import RecordType
@@ -93,6 +95,14 @@ class Dane:
             case Security.INSECURE:
                 return MxFinding(None, found.answer.ttl)
         return MxFinding(None, found.answer.ttl, _reason(found))
+
+    def begin(self, host: str) -> None:
+        """Begin the look-up of a host's addresses, the first one of `records`, so that others can run meanwhile."""
+        if not self.off:
+            Deferred.fromCoroutine(self._begun(host))
+
+    async def _begun(self, host: str) -> None:
+        await self._authenticity.look_up(host, RecordType.A)
 
     async def records(self, host: str, port: int, *, by_ipv6: bool = False) -> TlsaFinding:
         """Return the TLSA records for a port of a host. Does not raise.

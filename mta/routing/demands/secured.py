@@ -127,7 +127,7 @@ class SecuredRouting:
             text = f"looking up the MX of {domain}: {mx.failure}; mail stays queued. {lifted_by(domain)}"
             failed = TryLater(text, status="4.7.5", kind=ErrorKind.DNS)
             return SecuredDecision(Decision(failed, mx.ttl), PublishedDemands(domain, policy), entry)
-        answer = mx.answer or answer
+        answer, dane = mx.answer or answer, self._dane
         published = PublishedDemands(domain, policy, mx_secure=mx.answer is not None)
         refused: Sequence[HostDemand] = ()
         allows = published.allows if published.enforces(self._terms) else None
@@ -136,7 +136,7 @@ class SecuredRouting:
             if len(refused) == len(records):
                 self._look_again(domain)
                 return SecuredDecision(Decision(no_host_left(domain, refused), answer.ttl), published, entry, refused)
-        decision = await self._direct.by_mx(domain, answer, allows)
+        decision = await self._direct.by_mx(domain, answer, allows, None if dane is None else dane.begin)
         decision = replace(decision, ttl=min(decision.ttl, mx.ttl))
         findings = await self._findings(decision.routing.routes) if isinstance(decision.routing, Plan) else {}
         secured = self._applied(decision, published, entry, findings, required=required)
