@@ -6,6 +6,7 @@ No event has a field for a secret; a server's words about a login are masked bef
 """
 
 from collections.abc import Mapping, Sequence
+from math import floor
 
 from mta.event_log.counts import ACCEPTED_TOGETHER, DELIVERED_TOGETHER, MessageCounts
 from mta.event_log.emitting import Emitter
@@ -367,11 +368,12 @@ class Stages:
     __slots__ = ("queued", "total", "transfer", "waited")
 
     def __init__(self, total: float, queued: float, waited: float, transfer: float) -> None:
-        # Not `round`, which goes through decimal digits: four calls were 1 % of a relayed message (measured).
-        self.total = (total * 1000 + 0.5) // 1 / 1000
-        self.queued = (queued * 1000 + 0.5) // 1 / 1000
-        self.waited = (waited * 1000 + 0.5) // 1 / 1000
-        self.transfer = (transfer * 1000 + 0.5) // 1 / 1000
+        # Not `round`, which goes through decimal digits: four calls were 1 % of a relayed message (measured). And not
+        # `// 1`, which takes more than twice as long as `floor`.
+        self.total = floor(total * 1000 + 0.5) / 1000
+        self.queued = floor(queued * 1000 + 0.5) / 1000
+        self.waited = floor(waited * 1000 + 0.5) / 1000
+        self.transfer = floor(transfer * 1000 + 0.5) / 1000
 
 
 def _others(client: str, reply: Reply) -> Mapping[str, Field]:
