@@ -7,7 +7,7 @@ import pytest
 from mta.event_log.log import EventLog, Stages
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, TryLater
-from mta.metrics.counters import Counters
+from mta.metrics.counters import Counters, commit_timer
 from mta.metrics.counting import CountingEventLog
 from mta.metrics.labels import end_of, version_of
 from mta.metrics.metric import Samples
@@ -150,3 +150,12 @@ def test_each_method_that_counts_is_one_of_the_plain_log() -> None:
         name for name, _ in inspect.getmembers(CountingEventLog, inspect.isfunction) if name in vars(CountingEventLog)
     }
     assert own - {"__init__"} <= set(vars(EventLog))
+
+
+def test_a_commit_takes_from_its_step_to_the_answer() -> None:
+    counters, times = Counters(), iter([1.0, 1.25, 5.0, 5.5])
+    step = commit_timer(counters, lambda: next(times))
+    for name in ("add message", "commit", "answer", "settle message", "commit", "answer"):
+        step(name)
+    assert counters.commit_seconds.sum == 0.75
+    assert sum(counters.commit_seconds.counts) == 2

@@ -53,9 +53,9 @@ def _step(context: RelayContext) -> Step:
     """Return the callable that the queue tells its steps, which measures commits if there are counters."""
     if context.counters is None:
         return no_step
-    from mta.metrics.counters import CommitTimer  # noqa: PLC0415
+    from mta.metrics.counters import commit_timer  # noqa: PLC0415
 
-    return CommitTimer(context.counters, time.monotonic)
+    return commit_timer(context.counters, time.monotonic)
 
 
 def _log_not_noted(failure: Failure) -> None:
