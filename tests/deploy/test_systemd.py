@@ -24,7 +24,7 @@ needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """Return the unit as if the relay were installed below tmp_path."""
-    program = tmp_path / "bin" / "twistd"
+    program = tmp_path / "bin" / "smtprelay"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -92,5 +92,5 @@ def test_the_page_copies_files_that_exist_to_where_the_unit_looks() -> None:
     unit = (FOLDER / "smtprelay.service").read_text()
     assert "EnvironmentFile=-/etc/default/smtprelay\n" in unit
     assert "/etc/default/smtprelay" in {target for _, target in copies}
-    assert f"ExecStart={PREFIX}/bin/twistd " in unit
+    assert f"ExecStart={PREFIX}/bin/smtprelay run\n" in unit
     assert f"python3 -m venv {PREFIX}\n" in PAGE.read_text()
