@@ -9,7 +9,7 @@ run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
 .PHONY: kills rule-swaps soak run test test-all check docs fuzz bench screenshots image-test systemd-test power-loss \
-  disk-faults database-faults bench-instructions dist dist-test
+  disk-faults database-faults bench-instructions dist dist-test deb debian-test
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -43,6 +43,18 @@ systemd-test: $(VENV)/installed
 	$(BIN)/python -m tests.systemd.debian .cache/systemd
 	RELAY_SYSTEMD_TEST=$(CURDIR)/.cache/systemd unshare --net --pid --fork --kill-child --mount-proc \
 	  sh -c 'ip link set lo up && $(BIN)/pytest tests/systemd'
+
+# Builds the Debian package in a Debian of its own, as .cache/debian/smtprelay.deb. Needs root, debootstrap and
+# systemd-container.
+deb: $(VENV)/installed
+	nice $(BIN)/python -m tests.packages.debian.build .cache/debian --only-current
+
+# Builds the Debian package and the one before, and installs, upgrades and purges them in a machine of its own, without the
+# network. Needs the same. See docs/debian.md.
+debian-test: $(VENV)/installed
+	nice $(BIN)/python -m tests.packages.debian.build .cache/debian
+	RELAY_DEBIAN_TEST=$(CURDIR)/.cache/debian unshare --net --pid --fork --kill-child --mount-proc \
+	  sh -c 'ip link set lo up && $(BIN)/pytest tests/packages/debian'
 
 # Builds the image and sends mail through it. Needs root, buildah and debootstrap. The first run makes a Debian in
 # .cache/image. See docs/container.md.

@@ -18,6 +18,7 @@ _VERSION = r"[0-9]+\.[0-9]+\.[0-9]+"
 PLACES = (
     ("mta/__init__.py", rf'^__version__ = "({_VERSION})"$'),
     ("Dockerfile", rf"^ARG VERSION=({_VERSION})$"),
+    ("debian/changelog", rf"^smtprelay \(({_VERSION})\) "),
     ("deploy/helm/smtprelay/Chart.yaml", rf"^version: ({_VERSION})$"),
     ("deploy/helm/smtprelay/Chart.yaml", rf"^appVersion: ({_VERSION})$"),
 )

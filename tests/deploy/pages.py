@@ -15,6 +15,8 @@ NOT_RUN = {
     r"\bgit (tag|push)\b": "it publishes a version",
     r"\bgh attestation\b": "it asks the host of the repository",
     r"\bpip install\b": "it fetches packages",
+    r"\bapt install\b": "tests/packages/debian installs it in a machine of its own",
+    r"\bln -s\b": "it needs root",
     r"\bpipx\b": "tests/packages/python installs it",
     r"\bsmtprelay run\b": "tests/cli/test_run.py runs it",
     r"\b(systemctl|runuser)\b": "tests/systemd runs it in a machine of its own",

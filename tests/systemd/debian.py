@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -38,11 +38,12 @@ def main() -> None:
     if missing := [name for name in ("debootstrap", "systemd-nspawn") if shutil.which(name) is None]:
         sys.exit(f"not installed: {', '.join(missing)}; try apt-get install debootstrap systemd-container")
     folder.mkdir(parents=True, exist_ok=True)
-    _make_debian(folder / "debian")
+    make_debian(folder / "debian", PACKAGES)
     _make_wheels(folder)
 
 
-def _make_debian(base: Path) -> None:
+def make_debian(base: Path, packages: Sequence[str]) -> None:
+    """Make a small Debian with these packages in a folder, unless it exists."""
     if base.exists():
         return
     print(f"making a Debian {SUITE} in {base}")
@@ -50,7 +51,7 @@ def _make_debian(base: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     subprocess.run(
         [
-            *("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(new)),
+            *("debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(new)),
             *([MIRROR] if MIRROR else []),
         ],
         stdout=subprocess.DEVNULL,
@@ -89,10 +90,15 @@ def _pip_as_here() -> Iterator[str]:
     yield from (f"--bind-ro={here}:{there}" for here, there in files.items() if Path(here).exists())
 
 
-def copy_debian(folder: Path, copy: Path) -> None:
-    """Make a copy of the Debian with the relay's source in it, in place of an earlier one."""
+def copy_bare(folder: Path, copy: Path) -> None:
+    """Make a copy of the Debian, in place of an earlier one."""
     shutil.rmtree(copy, ignore_errors=True)
     subprocess.run(["cp", "--archive", "--reflink=auto", str(folder / "debian"), str(copy)], check=True)
+
+
+def copy_debian(folder: Path, copy: Path) -> None:
+    """Make a copy of the Debian with the relay's source in it, in place of an earlier one."""
+    copy_bare(folder, copy)
     source = copy / "usr/src/smtprelay"
     source.mkdir(parents=True)
     for name in SOURCE:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -17,11 +18,22 @@ _NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
 class Machine:
     """Runs from `with` to its end and forgets everything. It shares the network of the process that starts it."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is the Debian that tests.systemd.debian has made."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bound: str = "wheels",
+        prepare: Callable[[Path, Path], None] = copy_debian,
+        directory: str = "/usr/src/smtprelay",
+    ) -> None:
+        """`folder` has the Debian that tests.systemd.debian has made; `prepare` copies it to another path.
+
+        The folder `bound` beside it appears in the root of the machine. Programs run in `directory`.
+        """
         self.root = folder / f"machine-{os.getpid()}"
-        copy_debian(folder, self.root)
-        options = [f"--machine={self.root.name}", f"--directory={self.root}", f"--bind-ro={folder}/wheels:/wheels"]
+        self._directory = directory
+        prepare(folder, self.root)
+        options = [f"--machine={self.root.name}", f"--directory={self.root}", f"--bind-ro={folder}/{bound}:/{bound}"]
         self._child = Child([*NSPAWN, "--boot", *options], folder / "boot.log")
 
     def __enter__(self) -> Self:
@@ -40,12 +52,13 @@ class Machine:
 
     def run(self, *command: str, check: bool = True, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run a program inside as root. With `check` it must succeed."""
-        entering = ["nsenter", f"--target={self._leader()}", *_NAMESPACES, "env", "--chdir=/usr/src/smtprelay"]
+        entering = ["nsenter", f"--target={self._leader()}", *_NAMESPACES, "env", f"--chdir={self._directory}"]
         environ = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": "/wheels",
             "PIP_QUIET": "1",
+            "DEBIAN_FRONTEND": "noninteractive",
         }
         done = subprocess.run(
             [*entering, *command],
