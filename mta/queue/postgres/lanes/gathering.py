@@ -108,7 +108,8 @@ class Lanes:
         self._waiting.append(operation)
         if operation.urgent or self._delay is None:
             self._flush()
-        else:
+        # It goes with earlier ones that are to go at once: after the answers of a batch, or by the next idle lane.
+        elif not self._urgent or len(self._waiting) == 1:
             self._delay.begin(DELIVERY if isinstance(operation, MarkOperation) else BACKGROUND)
         return operation.done
 

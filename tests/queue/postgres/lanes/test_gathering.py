@@ -133,6 +133,21 @@ class AnswerTests(LaneCase):
     def test_operations_to_which_the_answers_of_a_batch_lead_share_the_next_one(self):
         self.assertEqual(self.transactions_after_answers(ENOUGH - 1), 1)
 
+    def test_what_goes_with_an_urgent_operation_has_no_timer_and_what_is_alone_has_one(self):
+        def follow(_):
+            self.lanes.submit(self.add_operation(mail()))
+            done.append(self.lanes.work(lambda _: 1, urgent=False))
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+        done = []
+        self.lanes.work(lambda _: None, urgent=False).addCallback(follow)
+        self.clock.advance(BACKGROUND)
+        self.assertEqual(self.successResultOf(done[0]), 1)
+        alone = self.lanes.work(lambda _: 2, urgent=False)
+        self.assertNoResult(alone)
+        self.clock.advance(BACKGROUND)
+        self.assertEqual(self.successResultOf(alone), 2)
+
     def test_enough_of_them_do_not_wait_for_the_other_answers(self):
         self.assertEqual(self.transactions_after_answers(ENOUGH + 3), 2)
 
