@@ -150,6 +150,7 @@ def test_all_drop_ins_together_make_a_relay_with_a_smarthost(folder: Path, tmp_p
     assert settings.notices == ()
     assert settings.smarthost is not None
     assert settings.smarthost.tls is TlsRule.VERIFY
+    assert option(command, "--publish") == ["25:25"], "the drop-in takes back the port of this host alone"
     secrets = {f"/run/secrets/{each.partition(',')[0]}" for each in option(command, "--secret")}
     assert secrets == {value for name, value in environment.items() if name.endswith("_FILE")}
 

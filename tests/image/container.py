@@ -122,6 +122,7 @@ def locked_up(
     home: Path,
     *start: str,
     user: int,
+    group: int = 0,
     rights: Sequence[str] = ("--bounding-set=-all", "--no-new-privs"),
     network: bool = True,
     **settings: str,
@@ -132,7 +133,7 @@ def locked_up(
     """
     apart = ["--mount", "--pid", *([] if network else ["--net"]), "--fork", "--kill-child"]
     script = ["sh", "-c", _LOCK_UP, "sh", str(root), str(prepared(home / "queue"))]
-    who = (f"--reuid={user}", "--regid=0", "--clear-groups")
+    who = (f"--reuid={user}", f"--regid={group}", "--clear-groups")
     environment = [f"{name}={value}" for name, value in settings.items()]
     return LockedUp(["unshare", *apart, *script, *rights, *who, "env", "-i", *environment, *start], home / "log")
 
