@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mta.queue.entries import Action, Entry, RecipientState, Status
-from mta.queue.ids import created
+from mta.queue.ids import created, release_of
 from mta.queue.search.conditions import Conditions, State
 
 #: Makes ASCII letters lower case.
@@ -30,7 +30,7 @@ def _checks(wanted: Conditions, entry: Entry) -> Iterator[bool]:
     when = created(entry.id)
     yield wanted.since is None or when >= wanted.since
     yield wanted.until is None or when < wanted.until
-    yield wanted.released is None or entry.created <= wanted.released
+    yield wanted.released is None or (release_of(entry.id, entry.created) or 0.0) <= wanted.released
     yield wanted.larger is None or entry.size > wanted.larger
     yield not wanted.ids or any(entry.id.startswith(each.lower()) for each in wanted.ids)
     yield not wanted.sender or _is_from(wanted.sender, entry)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mta.queue.entries import Query
-from mta.queue.ids import first_number, prefix_range, to_number
+from mta.queue.ids import LEAST_RELEASE, MOST_RELEASE, first_number, prefix_range, to_number
 from mta.queue.search.conditions import Conditions, State
 from mta.queue.search.matching import LOWER, NULL_SENDER
 
@@ -17,6 +17,8 @@ _SENDER = (
     " || CASE coalesce(m.sender_domain, '') WHEN '' THEN '' ELSE '@' || m.sender_domain END)"
 )
 _ADDRESS = "(r.local || CASE r.domain WHEN '' THEN '' ELSE '@' || r.domain END)"
+# The rule of `mta.queue.ids.release_of`.
+_RELEASED = "NOT (m.created > ? AND m.created = round(m.created) AND m.created - (m.id >> 10) / 1e6 BETWEEN ? AND ?)"
 _UNFINISHED = frozenset({State.WAITING, State.HELD})
 _MOST_OCTETS = (1 << 63) - 1
 
@@ -72,7 +74,7 @@ class Where:
         if wanted.until is not None:
             self.add(f"{self.tables.id} < ?", first_number(wanted.until))
         if wanted.released is not None:
-            self.add("m.created <= ?", wanted.released)
+            self.add(_RELEASED, wanted.released, LEAST_RELEASE, MOST_RELEASE)
         if wanted.larger is not None:
             self.add("m.size > ?", min(wanted.larger, _MOST_OCTETS))
         if wanted.ids:

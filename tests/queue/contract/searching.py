@@ -1,5 +1,6 @@
 """`find`, `count` and `select` by conditions, the attempts and reports of a message, and `bounce`."""
 
+import math
 from dataclasses import replace
 from itertools import combinations, product
 from typing import Any
@@ -184,6 +185,15 @@ class SearchContract(QueueCase):
         self.assertEqual(seen, waiting)
         one = Query(after=waiting[0].id, before=waiting[2].id, finished=False, newest_first=True)
         self.assertEqual(self.now(self.queue.find(one)), waiting[1:2])
+
+    def test_a_message_that_its_client_has_wait_is_released_at_its_time(self):
+        waiting, other = self.added(), mail()
+        release = math.ceil(created(other.id)) + HOUR
+        self.now(self.queue.add(other, release, due=release))
+        for now, found in ((release - 1, [waiting.id]), (release, [waiting.id, other.id])):
+            wanted = Conditions(released=now)
+            self.assertEqual([one.id for one in self.now(self.queue.find(Query(conditions=wanted)))], found)
+            self.assertEqual(self.now(self.queue.select(wanted)), found)
 
     def test_an_entry_has_the_description_of_its_message(self):
         description = Description("m1@a.test", "Re: hello", "Bob <bob@a.test>", "TLSv1.3 TLS_AES", None)
