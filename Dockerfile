@@ -1,54 +1,104 @@
-FROM debian:trixie-slim AS build
+# The base image: one of a certain day, or with its digest, such as debian:trixie-20261116-slim@sha256:...
+ARG BASE=debian:trixie-slim
+# The time, in seconds since 1970, of each file that the build writes.
+ARG SOURCE_DATE_EPOCH=1767225600
 
+
+FROM $BASE AS packages
+
+ARG SOURCE_DATE_EPOCH
+# The state of Debian's archive to take packages from, such as 20261129T000000Z. By default it is today's.
+ARG SNAPSHOT=""
+ARG SNAPSHOT_HOST=http://snapshot.debian.org
+
+# Debian's own packages, because all of them exist for every architecture. With SOURCE_DATE_EPOCH in the environment, their
+# byte code is tied to its source by a digest in place of the time, which a builder may change. The last commands leave
+# nothing of the moment of the build.
+RUN touch --date="1 second ago" /tmp/begun \
+    && if [ -n "$SNAPSHOT" ]; then \
+        for suite in debian/trixie debian/trixie-updates debian-security/trixie-security; do \
+            echo "deb [check-valid-until=no signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+                "$SNAPSHOT_HOST/archive/${suite%/*}/$SNAPSHOT ${suite#*/} main"; \
+        done >/tmp/snapshot.list \
+        && set -- -o Dir::Etc::SourceList=/tmp/snapshot.list -o Dir::Etc::SourceParts=-; \
+    fi \
+    && apt-get "$@" update \
+    && DEBIAN_FRONTEND=noninteractive apt-get "$@" install --yes --no-install-recommends \
+        ca-certificates \
+        dns-root-data \
+        libunbound8 \
+        python3 \
+        python3-attr \
+        python3-click \
+        python3-cryptography \
+        python3-dkim \
+        python3-dnspython \
+        python3-idna \
+        python3-jinja2 \
+        python3-klein \
+        python3-openssl \
+        python3-prometheus-client \
+        python3-psycopg-c \
+        python3-service-identity \
+        python3-twisted \
+    && cd /usr/lib/python3/dist-packages \
+    && find . -depth -type d \( -name test -o -name tests \) -exec rm -r {} + \
+    && touch --date="@$((SOURCE_DATE_EPOCH - 86400))" twisted/plugins/*.py \
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/*.log /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache \
+        /var/lib/dpkg/*-old /tmp/snapshot.list \
+    && find / -xdev -newer /tmp/begun -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} + \
+    && rm /tmp/begun
+
+
+FROM packages AS build
+
+ARG SOURCE_DATE_EPOCH
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends python3 python3-pip python3-setuptools python3-venv
-RUN python3 -m venv --without-pip /opt/smtprelay
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3-installer python3-setuptools
+RUN python3 -m venv --without-pip --system-site-packages /opt/smtprelay
 
 WORKDIR /source
-COPY deploy/container/requirements.txt .
-# dkimpy is published as source only; it is pure Python, so a compiler is not needed.
-RUN python3 -m pip wheel --no-cache-dir --wheel-dir /wheels --no-deps --require-hashes \
-    --only-binary=:all: --no-binary=dkimpy --no-build-isolation --requirement requirements.txt
-
 COPY . .
-RUN python3 -m pip wheel --no-cache-dir --wheel-dir /wheels --no-deps --no-index --no-build-isolation . \
-    && python3 -m pip --python /opt/smtprelay/bin/python install --no-compile --no-deps --no-index /wheels/*.whl
+RUN python3 -c 'from setuptools.build_meta import build_wheel; build_wheel("/tmp")' \
+    && /opt/smtprelay/bin/python -m installer --no-compile-bytecode /tmp/smtprelay-*.whl
 
-# Byte code and Twisted's list of plugins are made now, because the image's user cannot write there. One date for all files
-# makes the list newer than the plugins, however coarse the timestamps of the file system that unpacks them.
-RUN cd /opt/smtprelay/lib/python3.13/site-packages \
-    && find . -depth -type d \( -name test -o -name tests \) -exec rm -r {} + \
-    && find . -exec touch --no-dereference --date=2026-01-01 {} + \
-    && python3 -m compileall -q -f -j 0 --invalidation-mode unchecked-hash . \
-    && /opt/smtprelay/bin/twistd --help >/dev/null \
-    && cd /opt/smtprelay/bin \
-    && find . -type f ! -name smtprelay ! -name twistd -delete
+COPY --chmod=755 deploy/container/entrypoint deploy/container/shim /opt/smtprelay/bin/
+# Byte code and Twisted's list of plugins are made now, because the image's user cannot write there. The list must be newer
+# than the plugins.
+RUN cd /opt/smtprelay/bin \
+    && for name in exim exim4 exiqgrep mailq newaliases sendmail; do ln -s shim "$name"; done \
+    && rm -f Activate.ps1 activate* \
+    && sed '1s,.*,#!/opt/smtprelay/bin/python,' /usr/bin/twistd3 >twistd \
+    && chmod 755 twistd \
+    && find /opt/smtprelay -exec touch --no-dereference --date="@$((SOURCE_DATE_EPOCH - 86400))" {} + \
+    && python3 -m compileall -q -f --invalidation-mode unchecked-hash /opt/smtprelay/lib \
+    && ./twistd --help >/dev/null \
+    && find /opt -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 
-FROM debian:trixie-slim
-
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates dns-root-data libunbound8 python3 \
-    && apt-get clean \
-    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old
-
-# Any user id works if its group is 0.
-RUN useradd --uid 10025 --gid 0 --no-user-group --no-create-home --home-dir /var/spool/smtprelay \
-        --shell /usr/sbin/nologin smtprelay \
-    && install -d -o smtprelay -g 0 -m 0770 /var/spool/smtprelay /var/mail
+FROM packages
 
 COPY --from=build /opt/smtprelay /opt/smtprelay
-COPY --chmod=755 deploy/container/entrypoint deploy/container/shim /opt/smtprelay/bin/
-# Programs look for sendmail in /usr/sbin.
-RUN for name in exim exim4 exiqgrep mailq newaliases sendmail; do ln -s shim "/opt/smtprelay/bin/$name"; done \
-    && ln -s /opt/smtprelay/bin/shim /usr/sbin/sendmail
 
-# A second interpreter whose file has the capability to open ports below 1024: Docker lets every user open them, Kubernetes
-# and the host's own network do not. The value is struct vfs_cap_data of linux/capability.h: revision 2 and "effective",
-# then CAP_NET_BIND_SERVICE, which is bit 10, as permitted.
-RUN cp /usr/bin/python3.13 /opt/smtprelay/bin/python-port25 \
+# Any user id works if its group is 0. Programs look for sendmail in /usr/sbin.
+#
+# python-port25 is a second interpreter whose file has the capability to open ports below 1024: Docker lets every user open
+# them, Kubernetes and the host's own network do not. The value is struct vfs_cap_data of linux/capability.h: revision 2
+# and "effective", then CAP_NET_BIND_SERVICE, which is bit 10, as permitted.
+ARG SOURCE_DATE_EPOCH
+RUN touch --date="1 second ago" /tmp/begun \
+    && useradd --uid 10025 --gid 0 --no-user-group --no-create-home --home-dir /var/spool/smtprelay \
+        --shell /usr/sbin/nologin smtprelay \
+    && install -d -o smtprelay -g 0 -m 0770 /var/spool/smtprelay /var/mail \
+    && ln -s /opt/smtprelay/bin/shim /usr/sbin/sendmail \
+    && cp /usr/bin/python3.13 /opt/smtprelay/bin/python-port25 \
     && python3 -c 'import os, struct; \
-os.setxattr("/opt/smtprelay/bin/python-port25", "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))'
+os.setxattr("/opt/smtprelay/bin/python-port25", "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))' \
+    && rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid- \
+    && find / -xdev -newer /tmp/begun -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} + \
+    && find /opt -type d -newermt "@$SOURCE_DATE_EPOCH" -exec touch --date="@$SOURCE_DATE_EPOCH" {} + \
+    && rm /tmp/begun
 
 ENV PATH=/opt/smtprelay/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -59,7 +59,13 @@ debian-test: $(VENV)/installed
 # Builds the image and sends mail through it. Needs root, buildah and debootstrap. The first run makes a Debian in
 # .cache/image. See docs/container.md.
 image-test: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sbom]'
 	RELAY_IMAGE_TEST=.cache/image $(BIN)/pytest tests/image
+
+# The same for each platform of the image, those of ARM by qemu: about an hour. Needs Debian's qemu-user-static besides.
+.PHONY: image-platforms
+image-platforms: $(VENV)/installed
+	RELAY_IMAGE_PLATFORMS=.cache/image $(BIN)/pytest -s tests/image/test_platforms.py
 
 # Makes the Python package in dist/: a wheel, and the archive of the source.
 dist: $(VENV)/installed

@@ -33,18 +33,22 @@ _LEFT_OUT = (
 )
 
 
-def base_archive(cache: Path) -> Path:
-    """Return the base's root file system as a tar file, made once a cache directory. Raises CalledProcessError."""
-    archive = cache / f"{_SUITE}.tar"
+def base_archive(cache: Path, architecture: str = "") -> Path:
+    """Return the base's root file system as a tar file, made once a cache directory. Raises RuntimeError.
+
+    `architecture` is one of Debian's that this machine can run or emulate; by default it is this machine's own.
+    """
+    name = f"{_SUITE}-{architecture}" if architecture else _SUITE
+    archive = cache / f"{name}.tar"
     if not archive.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        _make(cache / _SUITE, archive)
+        _make(cache / name, archive, [f"--arch={architecture}"] if architecture else [])
     return archive
 
 
-def _make(root: Path, archive: Path) -> None:
+def _make(root: Path, archive: Path, options: list[str]) -> None:
     _run("rm", "-rf", str(root))
-    _run("debootstrap", "--variant=minbase", _SUITE, str(root), mirror())
+    _run("debootstrap", "--variant=minbase", *options, _SUITE, str(root), mirror())
     (root / "etc/dpkg/dpkg.cfg.d/docker").write_text(_DPKG)
     (root / "etc/apt/apt.conf.d/docker-clean").write_text(_APT + _hosts_leniency())
     for folder in _LEFT_OUT:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 from tests.image import base
 
 TAG = "smtprelay:test"
-_SECONDS = 900
+# A build for an emulated processor takes this long on a busy machine.
+_SECONDS = 3000
 
 
 class Buildah:
-    """One store of images in a folder. All commands end within a quarter of an hour."""
+    """One store of images in a folder. All commands end within 50 minutes."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
@@ -42,16 +42,26 @@ class Buildah:
             raise RuntimeError(f"buildah {words[0]}: {done.stdout[-4000:]}{done.stderr[-4000:]}")
         return done.stdout.strip()
 
-    def import_base(self, archive: Path) -> None:
-        """Make the base image from a tar file."""
+    def import_base(self, archive: Path, platform: str = "") -> None:
+        """Make the base image from a tar file, for a platform such as `linux/arm/v7`; by default for this machine."""
         container = self("from", "scratch")
         self("add", container, str(archive), "/")
+        if platform:
+            _, architecture, variant = f"{platform}/".split("/")[:3]
+            self("config", "--arch", architecture, *(["--variant", variant] if variant else []), container)
         self("commit", "--rm", container, base.NAME)
 
-    def build(self, context: Path, configuration: Path) -> None:
-        """Build the Dockerfile of a folder with this machine's way to pip's packages (see `pip_configuration`)."""
-        volumes = (f"{configuration}:/run/pip:ro", f"{configuration / 'pip.conf'}:/etc/pip.conf:ro")
-        self("bud", "--format=docker", "--pull-never", *(f"--volume={one}" for one in volumes), "-t", TAG, str(context))
+    def build(self, context: Path, platform: str = "", **arguments: str) -> None:
+        """Build the Dockerfile of a folder, with these build arguments."""
+        options = [f"--build-arg={name}={text}" for name, text in arguments.items()]
+        options += [f"--platform={platform}"] if platform else []
+        self("bud", "--format=docker", "--pull-never", *options, "-t", TAG, str(context))
+
+    def layers(self, image: str) -> list[str]:
+        """Return the digest of the content of each layer."""
+        inspected: dict[str, Any] = json.loads(self("inspect", "--type=image", image))
+        digests: list[str] = inspected["OCIv1"]["rootfs"]["diff_ids"]
+        return digests
 
     @contextmanager
     def container(self, image: str) -> Iterator[tuple[str, Path]]:
@@ -66,22 +76,6 @@ class Buildah:
         """Return the configuration of the image, in the form of Docker."""
         inspected: dict[str, Any] = json.loads(self("inspect", "--type=image", image))["Docker"]["config"]
         return inspected
-
-
-def pip_configuration(folder: Path) -> Path:
-    """Write a pip.conf that leads to packages as this machine's pip does, its authorities beside it."""
-    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
-    known = dict(line.split("=", 1) for line in done.stdout.splitlines())
-    settings = {name.rpartition(".")[2]: value.strip("'") for name, value in known.items()}
-    lines = [
-        f"{name} = {settings[name]}" for name in ("index-url", "proxy", "trusted-host", "timeout") if name in settings
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    if "cert" in settings:
-        (folder / "authorities.pem").write_bytes(Path(settings["cert"]).read_bytes())
-        lines.append("cert = /run/pip/authorities.pem")
-    (folder / "pip.conf").write_text("\n".join(["[global]", *lines, ""]))
-    return folder
 
 
 def disk_usage(folder: Path) -> int:

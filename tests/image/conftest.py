@@ -1,8 +1,11 @@
-"""Builds the image once for all tests here, which run by `make image-test` only: they need root and their time."""
+"""Builds the image once for all tests here, which run by `make image-test` only: they need root and their time.
+
+`make image-platforms` builds it for each platform, for the tests in test_platforms.py.
+"""
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -13,11 +16,15 @@ import pytest
 from harness.daemon import ROOT
 from tests.endtoend.conftest import dns, dns_process  # noqa: F401  fixtures of these tests too
 from tests.image import base
-from tests.image.buildah import TAG, Buildah, pip_configuration, words_of
+from tests.image.buildah import TAG, Buildah, words_of
+from tests.image.platforms import PLATFORMS, emulated
+from tests.image.snapshot import DATE, snapshot_host
 
 CACHE = os.environ.get("RELAY_IMAGE_TEST")
-if CACHE is None:
-    collect_ignore_glob = ["test_*"]
+PLATFORMS_CACHE = os.environ.get("RELAY_IMAGE_PLATFORMS")
+collect_ignore_glob = [] if CACHE else ["test_[!p]*"]
+if PLATFORMS_CACHE is None:
+    collect_ignore_glob.append("test_platforms.py")
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,8 @@ class Image:
     base: Path
     #: Its configuration.
     configuration: dict[str, Any]
+    #: The build arguments.
+    arguments: dict[str, str]
 
     @property
     def start(self) -> list[str]:
@@ -41,15 +50,32 @@ class Image:
 def image() -> Iterator[Image]:
     """Return the image, built from the working tree; only the base's archive is left in the end."""
     assert CACHE is not None
-    cache = ROOT / CACHE
+    with built(ROOT / CACHE) as image:
+        yield image
+
+
+@pytest.fixture(scope="module", params=PLATFORMS)
+def platform_image(request: pytest.FixtureRequest) -> Iterator[Image]:
+    """Return the image for each architecture in turn, built in the same way."""
+    assert PLATFORMS_CACHE is not None
+    with emulated(request.param), snapshot_host() as host:
+        arguments = {"SNAPSHOT": DATE, "SNAPSHOT_HOST": host, "SOURCE_DATE_EPOCH": "1796000000"}
+        with built(ROOT / PLATFORMS_CACHE, request.param, **arguments) as image:
+            yield image
+
+
+@contextmanager
+def built(cache: Path, architecture: str = "", **arguments: str) -> Iterator[Image]:
+    """Build the image with these build arguments, and make containers of it and of its base."""
     store = cache / "store"
     buildah = Buildah(store)
+    platform = PLATFORMS.get(architecture, "")
     try:
         with ExitStack() as stack:
-            buildah.import_base(base.base_archive(cache))
-            buildah.build(ROOT, pip_configuration(store / "pip"))
+            buildah.import_base(base.base_archive(cache, architecture), platform)
+            buildah.build(ROOT, platform, **arguments)
             _, plain = stack.enter_context(buildah.container(base.NAME))
             name, root = stack.enter_context(buildah.container(TAG))
-            yield Image(buildah, name, root, plain, buildah.configuration(TAG))
+            yield Image(buildah, name, root, plain, buildah.configuration(TAG), arguments)
     finally:
         rmtree(store, ignore_errors=True)
