@@ -31,11 +31,18 @@ def pair(kind, tmp_path_factory) -> KeyPair:
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [(SSL3, "protocol version"), (TLS1_0, "protocol version"), (TLS1_1, "protocol version")]
+    ("version", "said"),
+    [
+        # Releases of OpenSSL differ in this alert.
+        (SSL3, {"protocol version", "handshake failure"}),
+        (TLS1_0, {"protocol version"}),
+        (TLS1_1, {"protocol version"}),
+    ],
+    ids=["SSL 3.0", "TLS 1.0", "TLS 1.1"],
 )
 def test_each_old_version_is_refused_by_an_alert(pair, kind, version, said):
     # Ciphers of its time before one of ours.
-    assert answer(pair.context, client_hello(version, [0xC00A, 0xC014, 0x0035, 0x000A, AES256_GCM[kind]])) == said
+    assert answer(pair.context, client_hello(version, [0xC00A, 0xC014, 0x0035, 0x000A, AES256_GCM[kind]])) in said
 
 
 def test_ssl_2_gets_no_handshake(pair):
