@@ -35,20 +35,18 @@ def architecture(request):
 
 def test_mail_waits_over_a_restart_and_is_delivered(platform_image, architecture, dns, tmp_path, capsys):
     image = platform_image
-    (tmp_path / "secrets").mkdir()
-    certificate, key = self_signed(["mail.example.org"]).write(tmp_path / "secrets")
+    # Not in a mount, because buildah may then also mount the image's own volume over the queue of this test.
+    certificate, key = self_signed(["mail.example.org"]).write(image.root / "srv")
     os.chown(key, USER, 0)
-    # One mount, because buildah mounts more of them in any order, also the image's own volume over this test's queue.
-    mounts = {tmp_path / "secrets": "/run/secrets"}
 
     with Sink() as sink:
 
         def relay():
             settings = {"DNS_SERVERS": dns.setting, "SMTPPORTOUT": str(sink.port), "RETRY_SCHEDULE": "F,1h,30m"}
             settings |= {"PRIVATE_DESTINATIONS": "allow", "DNSSEC": "libunbound"}
-            settings |= {"CERTIFICATE_PATH": f"/run/secrets/{certificate.name}", "KEY_PATH": f"/run/secrets/{key.name}"}
+            settings |= {"CERTIFICATE_PATH": f"/srv/{certificate.name}", "KEY_PATH": f"/srv/{key.name}"}
             home = tmp_path / "relay"
-            return Container(image.buildah, image.container, home, start=image.start, mounts=mounts, **settings)
+            return Container(image.buildah, image.container, home, start=image.start, **settings)
 
         sink.rules.append(Rule("RCPT", "451 4.3.0 come back"))
         with relay() as container:
