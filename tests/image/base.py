@@ -51,6 +51,8 @@ def _make(root: Path, archive: Path, options: list[str]) -> None:
     _run("debootstrap", "--variant=minbase", *options, _SUITE, str(root), mirror())
     (root / "etc/dpkg/dpkg.cfg.d/docker").write_text(_DPKG)
     (root / "etc/apt/apt.conf.d/docker-clean").write_text(_APT + _hosts_leniency())
+    # Builders mount their own over it. buildah would make it with the time of the build.
+    (root / "etc/hosts").touch()
     for folder in _LEFT_OUT:
         for content in (root / folder).iterdir():
             _run("rm", "-rf", str(content))
