@@ -55,6 +55,8 @@ def test_each_script_is_well_formed_and_its_make_targets_exist(job: dict[str, An
         assert set(re.findall(r"\bmake ([a-z-]+)", script)) <= targets
         for path in re.findall(r"(?:^|\s)(\.ci/\S+)", script):
             assert (ROOT / path).stat().st_mode & 0o111
+        for path in re.findall(r"\bhelm (?:lint|package) (?:--strict )?(\S+)", script):
+            assert (ROOT / path / "Chart.yaml").is_file()
         for module in re.findall(r"python3 -m (tools\.\w+)", script):
             assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
 
@@ -94,3 +96,19 @@ def test_the_page_of_a_release_has_the_files_of_all_jobs() -> None:
         if any("upload-artifact" in step.get("uses", "") for step in job.get("steps", ()))
     }
     assert making <= set(jobs["page"]["needs"])
+
+
+def test_the_image_is_built_by_a_target_of_the_bake_file() -> None:
+    (baking,) = (
+        step["with"]
+        for step in WORKFLOWS["release.yml"]["jobs"]["registry"]["steps"]
+        if step.get("uses", "").startswith("docker/bake-action@")
+    )
+    named = re.findall(r'^target "(\w+)"', (ROOT / baking["files"]).read_text(), re.MULTILINE)
+    assert baking["targets"] in named
+    assert baking["set"].startswith(f"{baking['targets']}.output=")
+
+
+def test_the_folders_whose_packages_are_renewed_exist() -> None:
+    updates = yaml.safe_load((FOLDER / "dependabot.yml").read_text())["updates"]
+    assert all((ROOT / update["directory"].lstrip("/")).is_dir() for update in updates)
