@@ -7,6 +7,8 @@ from pathlib import Path
 
 #: By Debian's names of their architectures.
 PLATFORMS = {"amd64": "linux/amd64", "arm64": "linux/arm64", "armhf": "linux/arm/v7", "i386": "linux/386"}
+#: Those of which a second build is compared with the first. By qemu it would take too long, and shows no more.
+BUILT_TWICE = ("amd64", "i386")
 
 _KERNEL = Path("/proc/sys/fs/binfmt_misc")
 _FORMATS = Path("/usr/lib/binfmt.d")

@@ -13,7 +13,7 @@ from tests.endtoend.mails import HARD
 from tests.endtoend.world import TO, received
 from tests.image.buildah import TAG, disk_usage
 from tests.image.container import USER, Container
-from tests.image.platforms import PLATFORMS
+from tests.image.platforms import BUILT_TWICE, PLATFORMS
 from tests.systemd.debian import SOURCE
 
 MEGABYTE = 1_000_000
@@ -23,8 +23,6 @@ LIBRARIES = {
     "armhf": "arm-linux-gnueabihf",
     "i386": "i386-linux-gnu",
 }
-#: A second build for an emulated processor would take too long, and shows no more.
-BUILT_TWICE = ("amd64", "i386")
 
 
 @pytest.fixture
