@@ -21,6 +21,8 @@ NOT_RUN = {
     r"\bsmtprelay run\b": "tests/cli/test_run.py runs it",
     r"\b(systemctl|runuser)\b": "tests/systemd runs it in a machine of its own",
     r"\bdocker (build|run)\b": "tests/image builds the image and runs it",
+    r"\bdocker buildx\b": "it publishes an image",
+    r"\bimage_sbom\b": "tests/image runs it on the image",
     r"\bhelm (install|upgrade)\b": "tests/deploy/helm renders the chart",
     r"\bkubectl --namespace mail\b": "it needs a cluster",
     r"\bpodman\b": "it runs the relay in a container",
