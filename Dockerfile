@@ -13,7 +13,7 @@ ARG SNAPSHOT_HOST=http://snapshot.debian.org
 
 # Debian's own packages, because all of them exist for every architecture. With SOURCE_DATE_EPOCH in the environment, their
 # byte code is tied to its source by a digest in place of the time, which a builder may change. The last commands leave
-# nothing of the moment of the build.
+# nothing of the moment of the build; files of the base image are emptied, because a layer notes the time of a removal.
 RUN touch --date="1 second ago" /tmp/begun \
     && if [ -n "$SNAPSHOT" ]; then \
         for suite in debian/trixie debian/trixie-updates debian-security/trixie-security; do \
@@ -45,8 +45,9 @@ RUN touch --date="1 second ago" /tmp/begun \
     && find . -depth -type d \( -name test -o -name tests \) -exec rm -r {} + \
     && touch --date="@$((SOURCE_DATE_EPOCH - 86400))" twisted/plugins/*.py \
     && apt-get clean \
-    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/*.log /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache \
-        /var/lib/dpkg/*-old /tmp/snapshot.list \
+    && rm -rf /var/lib/apt/lists/* /tmp/snapshot.list \
+    && truncate --size=0 /var/log/*.log /var/log/apt/* /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache \
+        /var/lib/dpkg/*-old \
     && find / -xdev -newer /tmp/begun -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} + \
     && rm /tmp/begun
 
@@ -95,7 +96,7 @@ RUN touch --date="1 second ago" /tmp/begun \
     && cp /usr/bin/python3.13 /opt/smtprelay/bin/python-port25 \
     && python3 -c 'import os, struct; \
 os.setxattr("/opt/smtprelay/bin/python-port25", "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))' \
-    && rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid- \
+    && truncate --size=0 /etc/*- \
     && find / -xdev -newer /tmp/begun -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} + \
     && find /opt -type d -newermt "@$SOURCE_DATE_EPOCH" -exec touch --date="@$SOURCE_DATE_EPOCH" {} + \
     && rm /tmp/begun
