@@ -9,7 +9,7 @@ run: export QUEUE_DIR ?= $(CURDIR)/spool
 run: export MAIL_DIR ?= $(CURDIR)/spool/mail
 
 .PHONY: kills rule-swaps soak run test test-all check docs fuzz bench screenshots image-test systemd-test power-loss \
-  disk-faults database-faults bench-instructions dist dist-test deb debian-test
+  disk-faults database-faults bench-instructions compiled test-compiled dist dist-test deb debian-test
 
 run: $(VENV)/installed
 	@mkdir -p '$(QUEUE_DIR)' '$(MAIL_DIR)'
@@ -142,9 +142,18 @@ bench: $(VENV)/installed
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
 
 # Counts the instructions of a message by callgrind, and fails if they are 3 % more than the committed ones. WRITE=1 commits
-# the new figures. Under a minute. Needs Debian's valgrind and postfix. See bench/README.md.
+# the new figures, COMPILED=1 counts those of `make compiled`. Needs Debian's valgrind and postfix. See bench/README.md.
 bench-instructions: $(VENV)/installed
-	$(BIN)/python -m bench.instructions $(if $(WRITE),--write)
+	$(if $(COMPILED),PYTHONPATH=.cache/compiled:.) $(BIN)/python $(if $(COMPILED),-P) -m bench.instructions $(if $(WRITE),--write)
+
+# The relay with modules compiled by mypyc, in .cache/compiled: minutes. The checkout stays pure. Needs gcc and the header
+# files of Python (Debian: gcc, python3-dev). See docs/compiled.md.
+compiled: $(VENV)/installed
+	SMTPRELAY_COMPILE=1 $(BIN)/python setup.py --quiet build --build-lib .cache/compiled
+
+# The tests with that build. TESTS=tests/smtp names some.
+test-compiled:
+	$(PYTEST) --override-ini pythonpath='.cache/compiled .' $(TESTS)
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,5 +1,6 @@
 """Servers under valgrind's callgrind, which counts the instructions of all their threads."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from bench.relay import Relay
 from bench.server import LeftOut, Place
-from harness.daemon import ROOT, Daemon
+from harness.daemon import PATHS, ROOT, Daemon
 from harness.processes import find_program
 from harness.waiting import until
 
@@ -18,7 +19,7 @@ _TOTALS = re.compile(r"^totals: (\d+)", re.MULTILINE)
 _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "BENCH_VALGRIND": "yes",
-    "PYTHONPATH": f"{ROOT / 'bench' / 'hooks'}:{ROOT}",
+    "PYTHONPATH": os.pathsep.join([str(ROOT / "bench" / "hooks"), *PATHS]),
 }
 
 
@@ -44,6 +45,8 @@ class CountedRelay(Relay):
         daemon.child.command = [
             find_program("valgrind") or "valgrind",
             "--tool=callgrind",
+            # The start would take a minute if it were counted.
+            "--instr-atstart=no",
             f"--callgrind-out-file={self._counts}",
             f"--log-file={self.home / 'valgrind.log'}",
             sys.executable,
@@ -55,18 +58,28 @@ class CountedRelay(Relay):
     def _counts(self) -> Path:
         return self.home / "counts"
 
+    def begin(self) -> None:
+        """Count from now on."""
+        self._order("instrumentation", "on")
+        self._order("zero")
+
     def instructions(self) -> int:
-        """Return the number of instructions since the start or the last call."""
+        """Return the number of instructions since `begin`, and count no more."""
         self._dumps += 1
         file = self._counts.with_name(f"counts.{self._dumps}")
-        command = [find_program("vgdb") or "vgdb", f"--pid={self.pid}", "dump"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise LeftOut(f"valgrind does not answer: {done.stderr.strip()}")
+        self._order("dump")
         until(lambda: _total(file) is not None, what=f"the counts in {file}")
+        self._order("instrumentation", "off")
         total = _total(file)
         assert total is not None
         return total
+
+    def _order(self, *words: str) -> None:
+        """Have valgrind follow an order. Raises LeftOut."""
+        command = [find_program("vgdb") or "vgdb", f"--pid={self.pid}", *words]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise LeftOut(f"valgrind does not answer: {done.stderr.strip()}")
 
 
 def _total(file: Path) -> int | None:

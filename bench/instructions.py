@@ -7,6 +7,8 @@ The time of a message depends on the machine and its other load. Its instruction
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench import callgrind, load
@@ -25,11 +27,12 @@ from bench.load import Sink
 from bench.rows.intake import send
 from bench.rows.sending import Load, pass_through, warm_up
 from bench.server import Place
-from harness.waiting import until
 from mta.smtp import address
 
-# Messages before those that count, and those that count.
-_WARM, _MESSAGES = 100, 400
+# Messages before those that count, and those of each of the counts of which the least is taken. The others are higher
+# because fewer messages share a transaction, as on a busy machine.
+_WARM, _MESSAGES, _COUNTS = 100, 300, 2
+_ROUNDS = 3
 _NOWHERE = 9
 _LOADS = {"B1": Load(), "B2": Load(options=())}
 
@@ -48,15 +51,19 @@ def main() -> int:
     if committed is None and not options.write:
         print(f"not measured: no figures for {build.python}. make bench-instructions WRITE=1 writes them")
         return 0
-    with tempfile.TemporaryDirectory(dir=options.directory) as home:
-        counted = count(Path(home))
-    if committed is not None:
-        print(*lines(committed, counted), sep="\n")
+    bad = ""
+    # Another program can only add to the counts, so one good round is proof.
+    for _ in range(1 if committed is None or options.write else _ROUNDS):
+        with tempfile.TemporaryDirectory(dir=options.directory) as home:
+            counted = count(Path(home))
+        if committed is not None:
+            print(*lines(committed, counted), sep="\n", flush=True)
+            bad = verdict(committed, counted, these_packages())
+        if not bad:
+            break
     if options.write:
         write(Entry(build, these_packages(), counted))
         return 0
-    assert committed is not None
-    bad = verdict(committed, counted, these_packages())
     print(bad or "not more than committed")
     return 1 if bad else 0
 
@@ -66,24 +73,23 @@ def count(directory: Path) -> dict[str, int]:
     directory.chmod(0o755)
     counted = {}
     with Sink() as sink, CountedRelay(Place(directory, directory, sink.port, {})) as relay:
-        for name, load_ in _LOADS.items():
-            warm_up(relay, sink, load_, _WARM)
-            _settled(relay)
-            relay.instructions()
-            pass_through(relay, sink, load_, _MESSAGES)
-            _settled(relay)
-            counted[name] = relay.instructions() // _MESSAGES
+        for name, each in _LOADS.items():
+            warm_up(relay, sink, each, _WARM)
+            counted[name] = _a_message(relay, partial(pass_through, relay, sink, each))
     with CountedRelay(Place(directory, directory, _NOWHERE, {}), ("bench.variants", "held")) as relay:
         send(relay, _WARM)
-        relay.instructions()
-        send(relay, _MESSAGES)
-        counted["B5"] = relay.instructions() // _MESSAGES
+        counted["B5"] = _a_message(relay, partial(send, relay))
     return counted
 
 
-def _settled(relay: CountedRelay) -> None:
-    """Wait until no message is left, so that none of the next ones pays for it."""
-    until(lambda: relay.waiting() == 0, what="an empty queue")
+def _a_message(relay: CountedRelay, pass_messages: Callable[[int], object]) -> int:
+    """Return the instructions of a message, of which `pass_messages` has the relay handle so many."""
+    counts = []
+    for _ in range(_COUNTS):
+        relay.begin()
+        pass_messages(_MESSAGES)
+        counts.append(relay.instructions() // _MESSAGES)
+    return min(counts)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,10 @@ from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
 from mta.queue.sqlite.queue import open_queue
+from mta.rate_counts import RateCounts
 from mta.reactor.epoll import install_unless_chosen
+from mta.rules.book import CurrentRules
+from mta.rules.facts import not_looked_up
 from mta.smtp.limits import SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server.canned_replies import RECIPIENT_OK
@@ -79,8 +82,20 @@ def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> Smtp
     def accept_domain(_domain: str, done: Callable[[Reply], None]) -> None:
         done(RECIPIENT_OK)
 
+    rules, rate_counts = CurrentRules(None), RateCounts(clock.seconds)
+
     def new_session(client: Client, _rule: PortRule, reply_ready: Callable[[Reply], None]) -> Session:
-        return Session(client, policy, intake, check_domain=accept_domain, event_log=event_log, reply_ready=reply_ready)
+        return Session(
+            client,
+            policy,
+            intake,
+            check_domain=accept_domain,
+            rules=rules,
+            host_addresses=not_looked_up,
+            rate_counts=rate_counts,
+            event_log=event_log,
+            reply_ready=reply_ready,
+        )
 
     return SmtpServerFactory(new_machine, new_session, lambda _: True, event_log, name=name, limits=limits, clock=clock)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import mta
 from harness.processes import Child, free_port, greets
 from harness.waiting import PATIENCE, until
 from mta.admin.wire.messages import entry_object
@@ -19,6 +20,8 @@ from mta.queue.interface import Query
 from mta.queue.worker_queues.combined import open_queues
 
 ROOT = Path(__file__).parent.parent
+#: The paths from which a relay that is started imports. This process may have its own from a compiled build.
+PATHS = dict.fromkeys([str(Path(mta.__file__).parent.parent), str(ROOT)])
 
 
 def program(name: str) -> str:
@@ -41,7 +44,7 @@ class Daemon:
         self.port = free_port()
         self.environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(PATHS),
             "PORT": str(self.port),
             "BIND_IP": "127.0.0.1",
             "DISABLE_IPV6": "yes",

@@ -25,7 +25,7 @@ class AddressPatterns:
         "_expressions",
         "_hash",
         "_locals",
-        "_null",
+        "_null_path",
         "_other_domains",
         "_others",
         "_with_local",
@@ -37,7 +37,7 @@ class AddressPatterns:
         self.patterns = tuple(dict.fromkeys(patterns))
         # Counted once, because a list may be long and many rules may share it.
         self._hash = hash(self.patterns)
-        self._null = self._all = False
+        self._null_path = self._all = False
         self._domains: set[str] = set()
         # The endings of sub-domains, with their dot.
         self._below: set[str] = set()
@@ -59,7 +59,7 @@ class AddressPatterns:
         if pattern.expression is not None:
             self._expressions.append(pattern.expression.matches)
         elif not domain:
-            self._null = True
+            self._null_path = True
         elif local == ANY:
             self._add_domain(domain)
         elif domain == ANY and len(local) == 1:
@@ -92,7 +92,7 @@ class AddressPatterns:
         `*` in a local part stands for any characters, also for a quoted `@`, so that no quoting avoids a rule.
         """
         if address is None:
-            return self._null
+            return self._null_path
         domain = address.domain
         if self._all or domain in self._domains or (self._below and self._is_below(domain)):
             return True

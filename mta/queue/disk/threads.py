@@ -26,14 +26,14 @@ class _Worker:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._call = call
         self._finished = finished
-        self._thread = Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._runner = Thread(target=self._work, name=name, daemon=True)
+        self._runner.start()
         self.put = self._tasks.put
 
     def stop(self) -> None:
         """End the thread after the tasks that were put."""
         self._tasks.put(None)
-        self._thread.join()
+        self._runner.join()
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 
 from mta.smtp.replies import Reply
-from mta.smtp.server import canned_replies
+from mta.smtp.server.canned_replies import SENDER_FIRST
 
 
 class Phase(enum.IntEnum):
@@ -80,5 +80,5 @@ class Chunk:
     size: int
     last: bool
     left: int
-    refusal: Reply = canned_replies.SENDER_FIRST
+    refusal: Reply = SENDER_FIRST
     resume: Phase = Phase.READY

@@ -1,0 +1,49 @@
+"""The sources of the compiled build, and the build that runs if there is one."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+import mta
+from tools.compiling import COMPILED, INTERPRETED, ROOT, modules, prepared
+
+
+def test_all_modules_of_the_packages_are_compiled_but_for_those_with_a_reason():
+    names = list(modules())
+    assert "mta/smtp/server/machine.py" in names
+    assert not set(names) & set(INTERPRETED)
+    assert {str(Path(name).parent) for name in names} == set(COMPILED)
+
+
+def test_the_modules_that_stay_interpreted_exist():
+    assert [name for name in INTERPRETED if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("@dataclass(frozen=True, slots=True)\nclass A: ...", "@dataclass(frozen=True, slots=False)\nclass A: ..."),
+        ("@fast_value(frozen=True, slots=True)", "@fast_value(frozen=True, slots=False)"),
+        ("@dataclass(slots=True, eq=False)", "@dataclass(slots=False, eq=False)"),
+        ("slots=True", "slots=True"),
+        ("f(slots=True)", "f(slots=True)"),
+    ],
+)
+def test_only_the_slots_of_a_dataclass_are_changed(source, expected):
+    assert prepared(source) == expected
+
+
+@pytest.mark.parametrize("name", list(modules()))
+def test_the_prepared_source_has_the_same_lines(name):
+    source = (ROOT / name).read_text()
+    assert len(prepared(source).splitlines()) == len(source.splitlines())
+    assert "slots=True" not in prepared(source)
+
+
+def test_in_a_compiled_build_all_these_modules_are_compiled():
+    found = {name: importlib.import_module(name.removesuffix(".py").replace("/", ".")).__file__ for name in modules()}
+    if Path(mta.__file__).parent.parent == ROOT:
+        assert all(str(file).endswith(".py") for file in found.values())
+    else:
+        assert [name for name, file in found.items() if str(file).endswith(".py")] == []
