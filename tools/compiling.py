@@ -28,6 +28,8 @@ INTERPRETED = {
     "mta/message/body.py": "has an error that is an OSError, which mypyc does not know as a base",
 }
 
+# A compiled dataclass cannot be unpickled if it is frozen, which WORKERS needs. mypy has rejected all assignments.
+_FROZEN = re.compile(r"(@dataclass\()frozen=True(, slots=True(?!, eq=False))")
 # mypyc compiles a dataclass without slots; the attributes of a compiled class take no dictionary anyway.
 _SLOTS = re.compile(r"(@(?:dataclass|fast_value)\([^)]*\bslots=)True")
 
@@ -43,7 +45,7 @@ def modules() -> Iterator[str]:
 
 def prepared(source: str) -> str:
     """Return the source of a module as mypyc takes it. Lines keep their numbers."""
-    return _SLOTS.sub(r"\g<1>False", source)
+    return _SLOTS.sub(r"\g<1>False", _FROZEN.sub(r"\1unsafe_hash=True\2", source))
 
 
 def prepare(folder: Path) -> list[str]:

@@ -23,14 +23,18 @@ def test_the_modules_that_stay_interpreted_exist():
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("@dataclass(frozen=True, slots=True)\nclass A: ...", "@dataclass(frozen=True, slots=False)\nclass A: ..."),
+        (
+            "@dataclass(frozen=True, slots=True)\nclass A: ...",
+            "@dataclass(unsafe_hash=True, slots=False)\nclass A: ...",
+        ),
+        ("@dataclass(frozen=True, slots=True, eq=False)", "@dataclass(frozen=True, slots=False, eq=False)"),
         ("@fast_value(frozen=True, slots=True)", "@fast_value(frozen=True, slots=False)"),
         ("@dataclass(slots=True, eq=False)", "@dataclass(slots=False, eq=False)"),
         ("slots=True", "slots=True"),
         ("f(slots=True)", "f(slots=True)"),
     ],
 )
-def test_only_the_slots_of_a_dataclass_are_changed(source, expected):
+def test_only_slots_and_frozen_of_a_dataclass_are_changed(source, expected):
     assert prepared(source) == expected
 
 
