@@ -24,6 +24,8 @@ def test_it_runs_the_relay_until_a_signal_and_ends_with_status_0(tmp_path, worke
     for folder in ("cur", "new", "tmp"):
         (daemon.mail_dir / "somebody" / folder).mkdir(parents=True)
     with daemon:
+        # The first of two workers may take mail before the relay has started.
+        daemon.wait_for_events("started")
         daemon.submit(b"Subject: hello\r\n\r\nhello\r\n", "somebody@localhost")
         assert daemon.tool("health").returncode == 0
         assert daemon.stop() == 0

@@ -43,6 +43,8 @@ OTHER_NAMES = {
     "NEWS_PASSWORD",
     "SSL_CERT_FILE",
     "EX_TEMPFAIL",
+    # Of the build.
+    "SMTPRELAY_COMPILE",
     # Of Compose.
     "SMTPRELAY_IMAGE",
 }

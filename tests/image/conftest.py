@@ -22,9 +22,9 @@ from tests.image.snapshot import DATE, snapshot_host
 
 CACHE = os.environ.get("RELAY_IMAGE_TEST")
 PLATFORMS_CACHE = os.environ.get("RELAY_IMAGE_PLATFORMS")
-collect_ignore_glob = [] if CACHE else ["test_[!p]*"]
-if PLATFORMS_CACHE is None:
-    collect_ignore_glob.append("test_platforms.py")
+_PLATFORMS_TEST = "test_platforms.py"
+_IMAGE_TESTS = [path.name for path in Path(__file__).parent.glob("test_*.py") if path.name != _PLATFORMS_TEST]
+collect_ignore = [*([] if CACHE else _IMAGE_TESTS), *([] if PLATFORMS_CACHE else [_PLATFORMS_TEST])]
 
 
 @dataclass(frozen=True)
