@@ -202,7 +202,7 @@ the hosts. Without a database it is that of the user's name.
 The connection has TLS, and the certificate must prove the name of the host (`sslmode=verify-full`), unless all hosts
 are loopback addresses or Unix sockets. The parameters are those of libpq for TLS, hosts and timeouts, such as
 `sslrootcert=/etc/smtprelay/db-ca.pem` in place of the system's authorities.
-A password belongs into `QUEUE_PASSWORD_FILE` or `QUEUE_PASSWORD`. One in the URL works too, `USER:PASSWORD@`, where `/
+A password belongs in `QUEUE_PASSWORD_FILE` or `QUEUE_PASSWORD`. One in the URL works too, `USER:PASSWORD@`, where `/
 ? # @ %` are written as `%2F %3F %23 %40 %25`; it is masked wherever the URL is shown.""",
     "NODE_NAME": """\
 Nothing is decided by the name: a relay that starts again is another one to the database, with the same name.""",
@@ -276,7 +276,7 @@ another port, TLSA records are still those of `SMTPPORTOUT`.""",
     "MTA_STS": """\
 A domain publishes a policy (RFC 8461) to have its mail sent only to hosts that it names, over TLS with a certificate of
 a known authority. The policy is fetched by HTTPS and kept in `QUEUE_DIR`; mail that cannot follow it waits. With
-`testing` such mail is delivered all the same, and the log tells what failed. Without effect with a smarthost.""",
+`testing` such mail is delivered all the same, and the log tells the failure. Without effect with a smarthost.""",
     "DANE": """\
 A domain with DNSSEC publishes the certificates or keys of its MX hosts in TLSA records (RFC 7672). Mail to such a host
 goes over TLS with a matching certificate, and otherwise waits; so it does if the answer of the DNS is forged. Domains

@@ -63,7 +63,7 @@ class Settler:
     def settle_delivered(self, job: Job) -> None:
         """Record which recipients are delivered so far, and keep the claim, so that a crash delivers no copy again.
 
-        Recipients that bring a report of success or other mail wait for the end, because it belongs into the same
+        Recipients that bring a report of success or other mail wait for the end, because it belongs in the same
         transaction. Each result is looked at once, because a message may have a thousand groups.
         """
         done, job.newly_done = job.newly_done, []
