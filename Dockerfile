@@ -2,14 +2,16 @@
 ARG BASE=debian:trixie-slim
 # The time, in seconds since 1970, of each file that the build writes.
 ARG SOURCE_DATE_EPOCH=1767225600
+# The state of Debian's archive to take packages from, such as 20261129T000000Z. By default it is today's.
+ARG SNAPSHOT=""
+ARG SNAPSHOT_HOST=http://snapshot.debian.org
 
 
 FROM $BASE AS packages
 
 ARG SOURCE_DATE_EPOCH
-# The state of Debian's archive to take packages from, such as 20261129T000000Z. By default it is today's.
-ARG SNAPSHOT=""
-ARG SNAPSHOT_HOST=http://snapshot.debian.org
+ARG SNAPSHOT
+ARG SNAPSHOT_HOST
 
 # Debian's own packages, because all of them exist for every architecture. With SOURCE_DATE_EPOCH in the environment, their
 # byte code is tied to its source by a digest in place of the time, which a builder may change. The last commands leave
@@ -55,8 +57,19 @@ RUN touch --date="1 second ago" /tmp/begun \
 FROM packages AS build
 
 ARG SOURCE_DATE_EPOCH
-RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3-installer python3-setuptools
+ARG SNAPSHOT
+ARG SNAPSHOT_HOST
+# From the same state of the archive, because the metadata of the relay's package name the version of setuptools.
+RUN if [ -n "$SNAPSHOT" ]; then \
+        for suite in debian/trixie debian/trixie-updates debian-security/trixie-security; do \
+            echo "deb [check-valid-until=no signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+                "$SNAPSHOT_HOST/archive/${suite%/*}/$SNAPSHOT ${suite#*/} main"; \
+        done >/tmp/snapshot.list \
+        && set -- -o Dir::Etc::SourceList=/tmp/snapshot.list -o Dir::Etc::SourceParts=-; \
+    fi \
+    && apt-get "$@" update \
+    && DEBIAN_FRONTEND=noninteractive apt-get "$@" install --yes --no-install-recommends \
+        python3-installer python3-setuptools
 RUN python3 -m venv --without-pip --system-site-packages /opt/smtprelay
 
 WORKDIR /source

@@ -39,6 +39,20 @@ def test_the_image_has_debians_package_of_each_dependency():
     assert {NAMES.get(name, f"python3-{name}") for name in required()} <= packages
 
 
+def test_every_stage_takes_packages_from_the_same_state_of_the_archive():
+    stages = [stage for stage in re.split("^FROM ", DOCKERFILE, flags=re.MULTILINE) if " update" in stage]
+    assert len(stages) == 2
+    first, second = (re.findall(r"if \[ -n .*?\bfi \\\n", stage, re.DOTALL) for stage in stages)
+    assert len(first) == 1
+    assert first == second
+    for stage in stages:
+        assert {"ARG SNAPSHOT", "ARG SNAPSHOT_HOST"} <= set(stage.splitlines())
+    assert set(re.findall(r"apt-get .*?(?:update|install)\b", DOCKERFILE)) == {
+        'apt-get "$@" update',
+        'apt-get "$@" install',
+    }
+
+
 def test_the_label_has_the_version_of_the_relay():
     assert re.findall(r"^ARG VERSION=(.*)$", DOCKERFILE, re.MULTILINE) == [mta.__version__]
 
