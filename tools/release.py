@@ -4,6 +4,7 @@
 `python -m tools.release notes v0.3.0` prints the section of the changelog.
 `python -m tools.release links v0.3.0 ADDRESS` rewrites the links of README.md: they then lead to the files of the tag,
 because the page of the Python package has that text alone.
+`python -m tools.release image NAME` makes NAME the image of the Helm chart, which would otherwise be one of this host.
 """
 
 import re
@@ -61,6 +62,14 @@ def with_full_links(text: str, tag: str, address: str) -> str:
     return re.sub(r'\b(src|srcset)="(?![a-z]+:)', rf'\1="{files}', text)
 
 
+def with_image(values: str, name: str) -> str:
+    """Return the values of the chart with a name for the image. Raises ValueError if they have no place for it."""
+    text, found = re.subn(r"(?m)^(image:\n  repository: ).*$", rf"\g<1>{name}", values)
+    if found != 1:
+        raise ValueError("the values of the chart do not begin the image with its repository")
+    return text
+
+
 def main(arguments: list[str]) -> int:
     """Run one of the commands, and return its exit status."""
     match arguments:
@@ -75,7 +84,11 @@ def main(arguments: list[str]) -> int:
             readme = ROOT / "README.md"
             readme.write_text(with_full_links(readme.read_text(), tag, address))
             return 0
-    sys.stderr.write("usage: python -m tools.release check TAG | notes TAG | links TAG ADDRESS\n")
+        case ["image", name]:
+            values = ROOT / "deploy/helm/smtprelay/values.yaml"
+            values.write_text(with_image(values.read_text(), name))
+            return 0
+    sys.stderr.write("usage: python -m tools.release check TAG | notes TAG | links TAG ADDRESS | image NAME\n")
     return 2
 
 

@@ -80,22 +80,50 @@ def publishes(job: dict[str, Any]) -> bool:
     return "environment" in job or "write" in {permissions.get("contents"), permissions.get("packages")}
 
 
-def test_nothing_is_published_before_all_checks_have_passed() -> None:
-    jobs = WORKFLOWS["release.yml"]["jobs"]
-    assert jobs["check"]["uses"] == "./.github/workflows/check.yml"
-    publishing = [job for job in jobs.values() if publishes(job)]
-    assert len(publishing) >= 2
-    assert all("check" in job["needs"] for job in publishing)
+def before(name: str, jobs: dict[str, Any]) -> set[str]:
+    """Return the jobs that must have succeeded before a job begins."""
+    needed = set(jobs[name].get("needs", ()))
+    return needed.union(*(before(one, jobs) for one in needed))
 
 
-def test_the_page_of_a_release_has_the_files_of_all_jobs() -> None:
-    jobs = WORKFLOWS["release.yml"]["jobs"]
-    making = {
+def making(jobs: dict[str, Any]) -> set[str]:
+    """Return the jobs that make files of the release."""
+    return {
         name
         for name, job in jobs.items()
         if any("upload-artifact" in step.get("uses", "") for step in job.get("steps", ()))
     }
-    assert making <= set(jobs["page"]["needs"])
+
+
+def test_nothing_is_published_before_all_checks_have_passed_and_all_files_are_made() -> None:
+    jobs = WORKFLOWS["release.yml"]["jobs"]
+    assert jobs["check"]["uses"] == "./.github/workflows/check.yml"
+    publishing = [name for name, job in jobs.items() if publishes(job)]
+    assert len(publishing) >= 2
+    assert {"python", "chart", "debian"} <= making(jobs)
+    for name in publishing:
+        assert before(name, jobs) >= {"check", *making(jobs)}
+
+
+def test_the_page_of_a_release_comes_last() -> None:
+    jobs = WORKFLOWS["release.yml"]["jobs"]
+    assert before("page", jobs) == set(jobs) - {"page"}
+
+
+def test_jobs_that_run_the_projects_scripts_cannot_sign_files() -> None:
+    for name, job in WORKFLOWS["release.yml"]["jobs"].items():
+        # The registry signs the image that it has built.
+        if name != "registry" and list(scripts(job)):
+            assert "id-token" not in job.get("permissions", {}), name
+
+
+def test_the_image_leaves_no_file_that_the_page_of_the_release_cannot_unpack() -> None:
+    (baking,) = (
+        step
+        for step in WORKFLOWS["release.yml"]["jobs"]["registry"]["steps"]
+        if step.get("uses", "").startswith("docker/bake-action@")
+    )
+    assert baking["env"]["DOCKER_BUILD_RECORD_UPLOAD"] == "false"
 
 
 def test_the_image_is_built_by_a_target_of_the_bake_file() -> None:

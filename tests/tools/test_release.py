@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mta import __version__
-from tools.release import PLACES, ROOT, faults, main, notes, with_full_links
+from tools.release import PLACES, ROOT, faults, main, notes, with_full_links, with_image
 
 FILES = sorted({path for path, _ in PLACES})
 CHANGELOG = """# Changelog
@@ -89,6 +90,15 @@ def test_the_links_of_a_page_lead_to_the_files_of_the_tag() -> None:
     )
     readme = with_full_links((ROOT / "README.md").read_text(), "v1.2.3", "https://host.test")
     assert re.findall(r'\]\((?!https://|#)|src(?:set)?="(?!https://)', readme) == []
+
+
+def test_the_chart_gets_the_name_of_the_published_image() -> None:
+    text = (ROOT / "deploy/helm/smtprelay/values.yaml").read_text()
+    values = yaml.safe_load(text)
+    values["image"]["repository"] = "registry.test/us/smtprelay"
+    assert yaml.safe_load(with_image(text, "registry.test/us/smtprelay")) == values
+    with pytest.raises(ValueError, match="repository"):
+        with_image("image: {}\n", "registry.test/us/smtprelay")
 
 
 def test_the_commands_end_with_a_status(capsys: pytest.CaptureFixture[str]) -> None:
