@@ -248,7 +248,7 @@ class UnknownOutcomeTests(LaneCase):
         self.clock.advance(PAUSE)
         self.assertEqual(len(self.waiting()), 1)
         self.assertEqual(sum(row["accepted"] for row in self.tables.rows("lane")), 1)
-        self.assertEqual(len(self.tables.rows("recipient")), len(self.tables.rows("body")), 1)
+        self.assertEqual((len(self.tables.rows("recipient")), len(self.tables.rows("body"))), (1, 1))
 
     def test_operations_that_follow_an_answer_do_not_wait_until_a_message_is_withdrawn(self):
         keeping = KeepingLane(self.tables.new_session(), 1)
