@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
-from harness.postgres import Cluster, NoPostgresError
+from harness.postgres import ADMINISTRATOR, Cluster, NoPostgresError
 from mta.queue.interface import QueueError
 from mta.queue.postgres.opening.engine import FEATURES, check_server, missing_features
 from mta.queue.postgres.session import DatabaseSession
@@ -90,3 +91,17 @@ def test_another_engine_that_lacks_a_feature_is_refused(session: DatabaseSession
         check_server(session)
     lacks = "which lacks the isolation level read committed: use PostgreSQL 14 or newer"
     assert str(caught.value) == f"the database is CockroachDB CCL v25.1.0, {lacks}"
+
+
+def test_an_engine_that_lacks_a_part_of_the_schema_is_refused(session: DatabaseSession) -> None:
+    claims_to_be(session, "CockroachDB CCL v25.1.0 (x86_64-pc-linux-gnu)")
+    refuse = "BEGIN RAISE feature_not_supported; END"
+    ((name,),) = session.rows("SELECT current_database()")
+    with psycopg.connect(shared_cluster().url(name, user=ADMINISTRATOR)) as connection:
+        connection.execute(f"CREATE FUNCTION other.refuse() RETURNS event_trigger LANGUAGE plpgsql AS '{refuse}'")
+        connection.execute(
+            """CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE DOMAIN')
+               EXECUTE FUNCTION other.refuse()"""
+        )
+    with pytest.raises(QueueError, match="which lacks CREATE DOMAIN: use PostgreSQL 14 or newer"):
+        check_server(session)
