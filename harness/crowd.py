@@ -31,7 +31,9 @@ def descriptors(count: int) -> Iterator[None]:
 @contextmanager
 def descriptors_used_up(pid: int) -> Iterator[None]:
     """Let a process open no descriptor beside those that it has open now."""
-    used = {int(name.name) for name in Path(f"/proc/{pid}/fd").iterdir()}
+    # The list of this process has also the descriptor by which it is read, and which is closed then.
+    names = [*Path(f"/proc/{pid}/fd").iterdir()]
+    used = {int(name.name) for name in names if name.is_symlink()}
     lowest_free = next(number for number in range(len(used) + 1) if number not in used)
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     try:

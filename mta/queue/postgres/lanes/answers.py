@@ -22,7 +22,7 @@ _NONE = -1
 
 @implementer(IReadWriteDescriptor)
 class AnswerReader:
-    """Executes statements on a session, one at a time. From `execute` to `release` no thread may use the session."""
+    """Executes statements on a session, one at a time. From `acquire` to `release` no thread may use the session."""
 
     def __init__(self, session: DatabaseSession, reactor: IReactorFDSet) -> None:
         self._session = session
@@ -32,14 +32,24 @@ class AnswerReader:
         self._descriptor = _NONE
         self._answered: Deferred[Rows] | None = None
 
+    def acquire(self) -> bool:
+        """Have the reactor watch the connection. Return whether it does: it may be that no file descriptor is left."""
+        if self._descriptor == _NONE:
+            try:
+                self._descriptor = os.dup(self._session.connection.fileno())
+            except OSError:
+                return False
+            self._reactor.addReader(self)
+        return True
+
     def execute(self, statement: PreparedStatement, values: Mapping[str, bytes | None]) -> "Deferred[Rows]":
-        """Execute a statement for which the session is ready. Fails with the errors of `DatabaseSession.rows`."""
+        """Execute a statement for which the session is ready, after `acquire` has returned True.
+
+        Fails with the errors of `DatabaseSession.rows`.
+        """
         answered: Deferred[Rows] = Deferred()
         self._answered = answered
         try:
-            if self._descriptor == _NONE:
-                self._descriptor = os.dup(self._session.connection.fileno())
-                self._reactor.addReader(self)
             if not self._session.begin(statement, values):
                 self._reactor.addWriter(self)
         except QueueError:

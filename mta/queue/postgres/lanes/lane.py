@@ -79,14 +79,14 @@ class Lane:
     def begin(self, node: int, batch: MailBatch) -> "Deferred[BatchResult] | None":
         """Carry out a batch that was not offered before in the reactor's thread, without blocking.
 
-        The result is None if that cannot be done now, because there is no connection, for instance. Fails with the
-        errors that `offer` raises. Until `release` no thread may use the lane.
+        The result is None if `offer` must do it, because there is no connection, for instance, or the process has no
+        descriptor left. Fails with the errors that `offer` raises. Until `release` no thread may use the lane.
         """
         fence = self._fence
         if self._answers is None or fence is None or fence.node != node:
             return None
         statement, values = batch.statement(fence, again=False)
-        if not self.session.is_ready(statement):
+        if not self.session.is_ready(statement) or not self._answers.acquire():
             return None
         return self._answers.execute(statement, values).addCallback(batch.result, again=False)
 

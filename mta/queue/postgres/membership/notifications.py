@@ -20,7 +20,10 @@ class NotificationReader:
         received: Callable[[str], object],
         lost: Callable[[], object],
     ) -> None:
-        """Only the reader may use the connection until it is lost or the reader is stopped."""
+        """Only the reader may use the connection until it is lost or the reader is stopped.
+
+        Raises OSError if the process has no descriptor left.
+        """
         self._reactor = reactor
         self._connection = connection.pgconn
         # The driver closes its descriptor when the connection is lost, and the number may then be that of another

@@ -99,7 +99,7 @@ class Wakeups:
     # --- Listening
 
     def _connect(self) -> None:
-        self._listening.do(_listen).addCallbacks(self._connected, self._failed).addErrback(_log_bug)
+        self._listening.do(_listen).addCallback(self._connected).addErrback(self._failed).addErrback(_log_bug)
 
     def _connected(self, connection: psycopg.Connection) -> None:
         if self._running:
@@ -114,7 +114,8 @@ class Wakeups:
             self._woken(True)
 
     def _failed(self, failure: Failure) -> None:
-        failure.trap(QueueError)
+        # An OSError is that of a process which has no descriptor left.
+        failure.trap(QueueError, OSError)
         self._reconnect()
 
     def _reconnect(self) -> None:

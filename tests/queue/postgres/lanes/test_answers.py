@@ -1,5 +1,7 @@
 """Statements that the reactor executes itself: their answers, errors and lost connections, and threads in between."""
 
+import os
+
 import psycopg
 from twisted.internet import reactor
 from twisted.internet.error import ConnectionLost
@@ -7,6 +9,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from harness.crowd import descriptors_used_up
 from harness.waiting import eventually
 from mta.queue.interface import QueueError
 from mta.queue.postgres.arrays import numbers, octets, read_numbers
@@ -47,11 +50,13 @@ class AnswerReaderTests(TestCase):
             connection.execute("SELECT pg_terminate_backend(%s, 10000)", [process])
 
     async def total(self, *each: int) -> tuple[int, ...]:
+        assert self.answers.acquire()
         ((array,),) = await self.answers.execute(TOTAL, {"values": numbers(each)})
         return read_numbers(array)
 
     async def failure(self, statement: PreparedStatement, *values: int) -> QueueError:
         """Execute a statement that fails; check that the connection is closed and that the reactor has forgotten it."""
+        assert self.answers.acquire()
         error = await self.assertFailure(self.answers.execute(statement, {"values": numbers(values)}), QueueError)
         self.check_forgotten()
         return error
@@ -67,6 +72,7 @@ class AnswerReaderTests(TestCase):
 
     async def test_a_statement_that_is_larger_than_the_buffers_of_the_socket_is_sent_whole(self) -> None:
         self.session.execute(LENGTHS, {"values": None})
+        assert self.answers.acquire()
         ((array,),) = await self.answers.execute(LENGTHS, {"values": octets([b"x" * 3_000_000] * 3)})
         assert read_numbers(array) == (3_000_000,) * 3
         assert self.answers not in reactor.getWriters()
@@ -79,7 +85,14 @@ class AnswerReaderTests(TestCase):
             assert self.answers not in reactor.getReaders()
             assert await deferToThread(self.session.rows, "SELECT 7") == [(7,)]
 
+    async def test_without_a_descriptor_for_the_reactor_a_thread_may_use_the_session(self) -> None:
+        with descriptors_used_up(os.getpid()):
+            assert not self.answers.acquire()
+            assert self.session.rows("SELECT 7") == [(7,)]
+        assert await self.total(1) == (1,)
+
     async def test_an_error_is_that_of_the_statement_though_it_came_with_the_commit(self) -> None:
+        assert self.answers.acquire()
         assert await self.answers.execute(ADD, {"values": numbers([1])}) == []
         assert "duplicate key" in str(await self.failure(ADD, 2, 2))
         assert self.session.rows("SELECT one FROM once") == [(1,)]

@@ -1,10 +1,12 @@
 """Relays wake each other by notifications, and look by themselves where these do not arrive."""
 
+import os
 import select
 from collections.abc import Iterator
 
 import pytest
 
+from harness.crowd import descriptors_used_up
 from mta.blocking import run_inline
 from mta.queue.postgres.membership.wakeups import LOOK, LOOK_ALONE, PAUSE, RECONNECT, Wakeups
 from mta.queue.postgres.serial_session import SerialSession
@@ -120,6 +122,18 @@ def test_while_no_connection_can_be_made_it_tries_again(relay: Relay, shared: Sh
     assert relay.reactor.readers == []
     assert relay.woken == [True] * 10
     shared.accept()
+    relay.reactor.advance(RECONNECT)
+    relay.reactor.read()
+    assert relay.wakeups.works
+
+
+def test_without_a_descriptor_for_the_reactor_it_tries_again(relay: Relay):
+    last = os.dup(0)
+    with descriptors_used_up(os.getpid()):
+        # The connection takes it.
+        os.close(last)
+        relay.wakeups.start()
+    assert relay.reactor.readers == []
     relay.reactor.advance(RECONNECT)
     relay.reactor.read()
     assert relay.wakeups.works
