@@ -1,10 +1,30 @@
 """How often Python looks for garbage in a relay."""
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
+from harness.daemon import ROOT
 from mta.daemon.garbage import OBJECTS, look_for_garbage_rarely
+
+# Reads the command line of a relay as twistd does.
+_RELAY = """
+from twisted.scripts.twistd import ServerOptions
+ServerOptions().parseOptions(["-n", "smtprelay"])
+"""
+# Begins a worker, which ends at once because its relay is of another version.
+_WORKER = """
+import os, pickle
+from contextlib import suppress
+from mta.workers.worker import main
+handover = os.memfd_create("handover")
+os.write(handover, pickle.dumps("another version"))
+with suppress(SystemExit):
+    main([1, 1, 0, handover, 0, 0])
+"""
+_SHOW = "import gc; print(gc.get_threshold()[0])"
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +48,17 @@ def test_garbage_is_looked_for_rarely_and_found(thresholds):
         gc.callbacks.pop()
     assert 1 <= len(found) <= 3
     assert sum(found) > OBJECTS // 2
+
+
+@pytest.mark.parametrize("begin", [_RELAY, _WORKER], ids=["relay", "worker"])
+def test_each_process_of_a_relay_looks_for_garbage_rarely(begin):
+    done = subprocess.run(
+        [sys.executable, "-c", begin + _SHOW],
+        cwd=ROOT,
+        env={"NET_DEV": "none0"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == [str(OBJECTS)]

@@ -25,7 +25,7 @@ MAX_HELLO_OCTETS = 255
 _HELLO_NAME = re.compile(rb"[!#-'*+\-./0-:=?-\[\]-~]+")
 # RFC 5321 section 4.1.2 Path as Postfix and Exim read it: blanks around the address and its `@`, no brackets or two
 # pairs, a list separator after them, a name before them, a source route and comments that are skipped. Every repetition
-# is possessive, so that the time is linear.
+# is possessive or in an atomic group, so that the time is linear.
 _QUOTED = rb'"(?>(?:[^"\\]|\\.)*)"'
 _COMMENT = rb"\((?>(?:[^()\\]|\\.|\((?>(?:[^()\\]|\\.)*)\))*)\)"
 _NAME = rb'(?>(?:[^<>"()@=\\]++|%b|%b)*)' % (_QUOTED, _COMMENT)
