@@ -37,7 +37,7 @@ _ETH_P_IP, _UDP, _PORT = 0x0800, 17, 53
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What the domains publish: signatures and TLSA records, and policies of MTA-STS."""
+    """The data that the domains publish: signatures and TLSA records, and policies of MTA-STS."""
 
     dane: bool = False
     sts: bool = False

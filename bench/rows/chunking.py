@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.recipients import RecipientSink
 from bench.row import RELAY, Bench, Figures, Goal
-from bench.rows.sending import Load, pass_through, share, warm_up
+from bench.rows.sending import warm_passage
 
 #: The relay before the same sink, which does not offer CHUNKING.
 BY_DATA = "relay by DATA"
@@ -25,10 +25,9 @@ class Chunked:
 
     def run(self, bench: Bench, contender: str) -> Figures:
         """Send one round's messages through a fresh relay to a sink with or without CHUNKING."""
-        messages, load = share(contender, bench.amount(5000, 600)), Load()
+        messages = bench.amount(5000, 600)
         with RecipientSink(chunking=contender == RELAY) as sink, bench.server(RELAY, sink.port) as server:
-            warm_up(server, sink, load, messages // 10)
-            return pass_through(server, sink, load, messages).figures()
+            return warm_passage(server, sink, messages).figures()
 
 
 ROW = Chunked()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.load import Source
 from bench.row import EXIM, RELAY, RELAY_X2, Bench, Figures, Goal
-from bench.rows.sending import Load, pass_through, share, warm_up
+from bench.rows.sending import share, warm_passage
 from bench.server import Server
 from harness import sink as recording
 from harness.dkim_verifiers import dkimpy_accepts, records
@@ -53,8 +53,7 @@ def _measure(server: Server, sink_port: int, bench: Bench, messages: int) -> Fig
     counting = bench.sink()
     counting.port = sink_port
     with counting as sink:
-        warm_up(server, sink, Load(), messages // 10)
-        return pass_through(server, sink, Load(), messages).figures()
+        return warm_passage(server, sink, messages).figures()
 
 
 ROW = Signed()

@@ -16,7 +16,7 @@ OFF = "policies off"
 #: Seconds by which each answer of the DNS is late in the last two cases, as on the Internet.
 _LATE = 0.02
 _OFF = {"MTA_STS": "off", "DANE": "off"}
-#: What the domains publish, and the settings of the relay. Without a name of its own it is the signed domain.
+#: The data that the domains publish, and the settings of the relay. Without a name of its own it is the signed domain.
 _CASES: Mapping[str, tuple[Publication, Mapping[str, str]]] = {
     RELAY: (Publication(dane=True), {}),
     "unsigned domain": (Publication(), {}),

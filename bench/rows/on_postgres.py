@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.processes import cpu_seconds
 from bench.row import RELAY, Bench, Figures, Goal
-from bench.rows.sending import Load, pass_through, warm_up
+from bench.rows.sending import warm_passage
 from bench.server import LeftOut
 from harness.postgres import Cluster, NoPostgresError, programs
 
@@ -48,8 +48,7 @@ def _cluster(directory: Path) -> Iterator[Cluster]:
 def _send(bench: Bench, settings: Mapping[str, str]) -> Figures:
     messages = bench.amount(5000, 600)
     with bench.sink() as sink, bench.server(RELAY, sink.port, relay=settings) as server:
-        warm_up(server, sink, Load(), messages // 10)
-        return pass_through(server, sink, Load(), messages).figures()
+        return warm_passage(server, sink, messages).figures()
 
 
 ROW = OnPostgres()

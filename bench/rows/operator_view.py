@@ -13,7 +13,7 @@ from bench.row import RELAY, Bench, Figures, Goal
 from bench.rows.dead_destination import fresh_mail
 from bench.rows.idle_relay import watch
 from bench.rows.intake import send
-from bench.rows.sending import Load, pass_through, warm_up
+from bench.rows.sending import warm_passage
 from harness.processes import free_port
 
 #: The relay without metrics, events, page and subjects.
@@ -56,8 +56,7 @@ def _end_to_end(bench: Bench, settings: Mapping[str, str]) -> Figures:
     messages = bench.amount(5000, 600)
     with bench.sink() as sink, bench.server(RELAY, sink.port, relay=settings) as server:
         time.sleep(_LOADED)
-        warm_up(server, sink, Load(), messages // 10)
-        return pass_through(server, sink, Load(), messages).figures()
+        return warm_passage(server, sink, messages).figures()
 
 
 def _accepted_only(bench: Bench, settings: Mapping[str, str]) -> Figures:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.row import RELAY, Bench, Figures, Goal
-from bench.rows.sending import Load, pass_through, warm_up
+from bench.rows.sending import warm_passage
 from bench.rule_files import TWENTY
 
 #: The relay without rules.
@@ -29,8 +29,7 @@ class Rules:
         settings = {"RULES_DIR": "@HOME@"} if contender == RELAY else {}
         files = {"10-rules.toml": TWENTY.encode()} if contender == RELAY else {}
         with bench.sink() as sink, bench.server(RELAY, sink.port, relay=settings, files=files) as server:
-            warm_up(server, sink, Load(), messages // 10)
-            return pass_through(server, sink, Load(), messages).figures()
+            return warm_passage(server, sink, messages).figures()
 
 
 ROW = Rules()

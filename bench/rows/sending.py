@@ -25,6 +25,10 @@ class Load:
     options: tuple[str, ...] = ("-d",)
 
 
+#: The load of B1.
+USUAL = Load()
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """The measured run: seconds from the first connect until the last 250, and until the sink had the last message."""
@@ -71,8 +75,7 @@ class Throughput:
         """Send one round's messages through a fresh server that has been warmed up."""
         messages = share(contender, bench.amount(self.messages, self.quick_messages))
         with self.sink() as sink, bench.server(contender, sink.port) as server:
-            warm_up(server, sink, self.load, messages // 10)
-            figures = pass_through(server, sink, self.load, messages).figures()
+            figures = warm_passage(server, sink, messages, self.load).figures()
             return {**figures, **(self._curve(server, sink, messages // 4) if not bench.quick else {})}
 
     def _curve(self, server: Server, sink: Counter, messages: int) -> Figures:
@@ -93,6 +96,12 @@ def share(contender: str, messages: int) -> int:
 def warm_up(server: Server, sink: Counter, load: Load, messages: int) -> None:
     """Send a few messages first, so that connections, caches and processes are there when the clock starts."""
     pass_through(server, sink, load, max(load.sessions, messages))
+
+
+def warm_passage(server: Server, sink: Counter, messages: int, load: Load = USUAL) -> Passage:
+    """Send the messages through a server after a tenth as many that are not measured. Raises as `pass_through`."""
+    warm_up(server, sink, load, messages // 10)
+    return pass_through(server, sink, load, messages)
 
 
 def pass_through(server: Server, sink: Counter, load: Load, messages: int) -> Passage:

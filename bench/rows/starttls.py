@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench.row import POSTFIX, RELAY, RELAY_X2, Bench, Figures, Goal
-from bench.rows.sending import Load, pass_through, share, warm_up
+from bench.rows.sending import share, warm_passage
 from bench.server import Place, Server
 from bench.tunnel import AUTHORITY, CERTIFICATE, KEY, Tunnel, certificates
 
@@ -51,8 +51,7 @@ class Encrypted:
                 server = stack.enter_context(settled)
             before = stack.enter_context(Tunnel(bench, home, server.port, certificate=False))
             entrance = _Entrance(before, server)
-            warm_up(entrance, sink, Load(), messages // 10)
-            return pass_through(entrance, sink, Load(), messages).figures()
+            return warm_passage(entrance, sink, messages).figures()
 
 
 class _Entrance:
