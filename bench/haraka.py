@@ -12,7 +12,7 @@ from harness.waiting import until
 
 #: The version that is measured.
 VERSION = "3.3.4"
-_NAME = "haraka"
+_PACKAGES = (f"Haraka@{VERSION}",)
 _FILES = {
     # Every client may send anywhere, and all mail goes to the sink.
     "plugins/onward.js": """\
@@ -40,7 +40,7 @@ class Haraka:
     @cached_property
     def home(self) -> Path:
         """The folder of all it keeps, made when it is first asked for."""
-        return self._place.new_home(_NAME)
+        return self._place.new_home("haraka")
 
     @property
     def pid(self) -> int:
@@ -86,6 +86,6 @@ def _package() -> Path:
     """Return the folder of Haraka's package, downloaded first if it is missing. Raises LeftOut if it cannot be had."""
     if find_program("node") is None:
         raise LeftOut("node is missing: install Debian's nodejs package")
-    if reason := npm.downloaded(_NAME, (f"Haraka@{VERSION}",)):
+    if reason := npm.downloaded(_PACKAGES):
         raise LeftOut(reason)
-    return npm.folder_of(_NAME) / "node_modules/Haraka"
+    return npm.folder_of(_PACKAGES) / "node_modules/Haraka"

@@ -12,14 +12,13 @@ from tests.deploy.manifests import ROOT
 from tests.programs.typescript import GENERATOR, json_schema
 
 PACKAGES = ("@grafana/schema@13.2.3", GENERATOR)
-NAME = "grafana-schema"
 DASHBOARD = json.loads((ROOT / "deploy" / "monitoring" / "dashboard.json").read_text())
 PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def types() -> None:
-    lacking = npm.downloaded(NAME, PACKAGES)
+    lacking = npm.downloaded(PACKAGES)
     if lacking is not None:
         pytest.skip(lacking)
 
@@ -27,7 +26,7 @@ def types() -> None:
 @cache
 def schema(types: str, name: str) -> Any:
     """Return the JSON schema of a type in a file of Grafana's types."""
-    modules = npm.folder_of(NAME) / "node_modules"
+    modules = npm.folder_of(PACKAGES) / "node_modules"
     return json_schema(modules, f"@grafana/schema/dist/types/raw/{types}/x/types.gen.d.ts", name)
 
 

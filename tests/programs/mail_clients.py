@@ -158,7 +158,7 @@ def _nodemailers_login(account: Account) -> dict[str, str]:
 
 def _modules() -> Path:
     debians = (_DEBIANS_MODULES / "nodemailer").is_dir()
-    return _DEBIANS_MODULES if debians else npm.folder_of(NODEMAILER) / "node_modules"
+    return _DEBIANS_MODULES if debians else npm.folder_of((NODEMAILER,)) / "node_modules"
 
 
 @cache
@@ -166,7 +166,7 @@ def nodemailer_lacks() -> str | None:
     """Return why nodemailer cannot be used here, or None; the first call in a clone may have npm download it."""
     if lacks("node") or (_DEBIANS_MODULES / "nodemailer").is_dir():
         return lacks("node")
-    return npm.downloaded(NODEMAILER, (NODEMAILER,))
+    return npm.downloaded((NODEMAILER,))
 
 
 def _run(command: Sequence[str], text: str = "", **environment: str) -> Done:

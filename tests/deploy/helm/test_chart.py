@@ -20,7 +20,7 @@ from tests.programs.helm import GENERATIONS
 from tests.programs.typescript import GENERATOR, json_schema
 
 VERSIONS = ("1.28", "1.34", "1.37")
-MONITORS = ("prometheus-operator", ("@kubernetes-models/prometheus-operator@6.0.0", GENERATOR))
+MONITORS = ("@kubernetes-models/prometheus-operator@6.0.0", GENERATOR)
 MONITOR_TYPES = "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor.d.ts"
 MANIFESTS = {"direct": ("smtprelay.yaml", "StatefulSet"), "postgres": ("postgres.yaml", "Deployment")}
 
@@ -70,10 +70,10 @@ def test_the_objects_follow_the_schemas_of_kubernetes(name: str, version: str) -
 
 
 def test_monitors_have_the_types_of_the_prometheus_operator() -> None:
-    lacking = npm.downloaded(*MONITORS)
+    lacking = npm.downloaded(MONITORS)
     if lacking is not None:
         pytest.skip(lacking)
-    schema = json_schema(npm.folder_of(MONITORS[0]) / "node_modules", MONITOR_TYPES, "IServiceMonitor")
+    schema = json_schema(npm.folder_of(MONITORS) / "node_modules", MONITOR_TYPES, "IServiceMonitor")
     for name in ("submission", "postgres"):
         monitor = rendered(name).one("ServiceMonitor")
         assert [each.message for each in jsonschema.Draft7Validator(schema).iter_errors(monitor)] == []
