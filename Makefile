@@ -141,9 +141,12 @@ fuzz: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
 
+# "compiled" while no module is.
+COMPILED_BUILD = $(if $(wildcard .cache/compiled/mta/smtp/address.*.so),,compiled)
+
 # Counts the instructions of a message by callgrind, and fails if they are 3 % more than the committed ones. WRITE=1 commits
-# the new figures, COMPILED=1 counts those of `make compiled`. Needs Debian's valgrind and postfix. See bench/README.md.
-bench-instructions: $(VENV)/installed
+# the new figures, COMPILED=1 counts those of `make compiled`, which is made if it is missing. Needs Debian's valgrind and postfix. See bench/README.md.
+bench-instructions: $(VENV)/installed $(if $(COMPILED),$(COMPILED_BUILD))
 	$(if $(COMPILED),PYTHONPATH=.cache/compiled:.) $(BIN)/python $(if $(COMPILED),-P) -m bench.instructions $(if $(WRITE),--write)
 
 # The relay with modules compiled by mypyc, in .cache/compiled: minutes. The checkout stays pure. Needs gcc and the header
@@ -151,8 +154,8 @@ bench-instructions: $(VENV)/installed
 compiled: $(VENV)/installed
 	SMTPRELAY_COMPILE=1 $(BIN)/python setup.py --quiet build --build-lib .cache/compiled
 
-# The tests with that build. TESTS=tests/smtp names some.
-test-compiled:
+# The tests with that build, which is made if it is missing. TESTS=tests/smtp names some.
+test-compiled: $(VENV)/installed $(COMPILED_BUILD)
 	$(PYTEST) --override-ini pythonpath='.cache/compiled .' $(TESTS)
 
 $(VENV)/installed: setup.cfg pyproject.toml

@@ -41,7 +41,8 @@ class CountedRelay(Relay):
     def daemon(self) -> Daemon:
         """The daemon's environment, with valgrind before its command."""
         daemon = super().daemon
-        rest = ["-m", *self._program] if self._program else daemon.child.command
+        # The path has the modules that are to be counted, and the working directory would come before it.
+        rest = ["-P", "-m", *self._program] if self._program else daemon.child.command
         daemon.child.command = [
             find_program("valgrind") or "valgrind",
             "--tool=callgrind",

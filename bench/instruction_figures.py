@@ -27,6 +27,10 @@ class Build:
     machine: str
     compiled: bool
 
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.python} on {self.machine}{', with compiled modules' if self.compiled else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

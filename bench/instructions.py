@@ -38,18 +38,21 @@ _LOADS = {"B1": Load(), "B2": Load(options=())}
 
 
 def main() -> int:
-    """Count, print, and compare or write. Returns the exit status: 1 if a figure has grown too much."""
+    """Count, print, and compare or write. Returns the exit status.
+
+    It is 1 if a figure has grown too much, or if figures that are to be written cannot be counted here.
+    """
     parser = argparse.ArgumentParser(prog="python -m bench.instructions", description=__doc__)
     parser.add_argument("--write", action="store_true", help="commit the new figures: write them into the file")
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="where the queues lie")
     options = parser.parse_args()
     if reason := callgrind.why_not() or load.why_not():
         print(f"not measured: {reason}")
-        return 0
+        return int(options.write)
     build = this_build(compiled=not address.__file__.endswith(".py"))
     committed = find(build, read())
     if committed is None and not options.write:
-        print(f"not measured: no figures for {build.python}. make bench-instructions WRITE=1 writes them")
+        print(f"not measured: no figures for Python {build}. make bench-instructions WRITE=1 writes them")
         return 0
     bad = ""
     # Another program can only add to the counts, so one good round is proof.

@@ -33,7 +33,7 @@ class Variant(Relay):
     def daemon(self) -> Daemon:
         """The daemon's environment, with another program in it."""
         daemon = super().daemon
-        daemon.child.command = [sys.executable, "-m", "bench.variants", self._variant]
+        daemon.child.command = [sys.executable, "-P", "-m", "bench.variants", self._variant]
         return daemon
 
 

@@ -1,16 +1,40 @@
 """The comparison of instructions a message with the committed figures."""
 
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 
+from bench import callgrind, load
 from bench.instruction_figures import Build, Entry, find, lines, read, this_build, verdict, write
+from harness.daemon import ROOT
 
 HERE = this_build(compiled=False)
 COMMITTED = Entry(HERE, {"Twisted": "26.10.0"}, {"B1": 1_000_000, "B2": 2_000_000})
 SAME = {"Twisted": "26.10.0"}
+# Runs the command in another build of Python, as it believes.
+ELSEWHERE = """
+import runpy, sys
+sys.version += " (another build)"
+runpy.run_module("bench.instructions", run_name="__main__")
+"""
+
+
+def command(*words: str, **environment: str) -> tuple[str, int]:
+    """Return the output and the exit status of a command of Python."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.stdout, done.returncode
 
 
 @pytest.mark.parametrize("counted", [{"B1": 1_029_999, "B2": 2_000_000}, {"B1": 500_000, "B2": 2_059_999}])
@@ -57,3 +81,21 @@ def test_the_committed_figures_can_be_read():
 def test_a_build_has_the_compiler_and_the_date_of_python():
     assert HERE.python == sys.version.replace("\n", "")
     assert json.dumps(HERE.python)
+
+
+def test_without_valgrind_the_check_says_so_and_passes_and_no_figures_are_written():
+    words = "not measured: valgrind and vgdb not found: install Debian's valgrind package\n"
+    assert command("-m", "bench.instructions", PATH="") == (words, 0)
+    assert command("-m", "bench.instructions", "--write", PATH="") == (words, 1)
+
+
+@pytest.mark.skipif(bool(callgrind.why_not() or load.why_not()), reason=str(callgrind.why_not() or load.why_not()))
+def test_with_a_python_without_figures_the_check_says_so_and_passes():
+    another = replace(HERE, python=f"{HERE.python} (another build)")
+    output, status = command("-c", ELSEWHERE, PATH=os.environ["PATH"])
+    assert output.startswith(f"not measured: no figures for Python {another}. make")
+    assert status == 0
+
+
+def test_a_build_with_compiled_modules_is_called_so():
+    assert str(Build("3.9.1", "m68k", compiled=True)) == "3.9.1 on m68k, with compiled modules"
