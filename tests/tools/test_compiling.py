@@ -1,11 +1,14 @@
 """The sources of the compiled build, and the build that runs if there is one."""
 
 import importlib
+import pickle
 from pathlib import Path
 
 import pytest
 
 import mta
+from mta.smtp.address import Address
+from mta.smtp.domains import domain_list
 from tools.compiling import COMPILED, INTERPRETED, ROOT, modules, prepared
 
 
@@ -51,3 +54,8 @@ def test_in_a_compiled_build_all_these_modules_are_compiled():
         assert all(str(file).endswith(".py") for file in found.values())
     else:
         assert [name for name, file in found.items() if str(file).endswith(".py")] == []
+
+
+@pytest.mark.parametrize("value", [Address("user", "example.test"), domain_list(["example.test"])], ids=str)
+def test_values_in_the_settings_can_be_handed_to_workers(value):
+    assert pickle.loads(pickle.dumps(value)) == value
