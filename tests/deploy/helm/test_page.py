@@ -37,10 +37,16 @@ def test_the_job_moves_the_queue_of_the_first_volume_to_the_database(tmp_path):
     kubernetes_validate.validate(job, "1.31", strict=True)
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
+    # By the same rights as those of the relay's pods, which a namespace may demand of all pods.
+    relay = rendered("direct")
+    assert pod["securityContext"].items() <= relay.pod["securityContext"].items()
+    assert {"runAsNonRoot", "runAsUser", "fsGroup", "seccompProfile"} <= set(pod["securityContext"])
+    assert container["securityContext"].items() <= relay.container["securityContext"].items()
+    assert {"allowPrivilegeEscalation", "capabilities"} <= set(container["securityContext"])
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     claim = volumes[mounts[QUEUE_DIR.default]]["persistentVolumeClaim"]["claimName"]
-    template = rendered("direct").workload["spec"]["volumeClaimTemplates"][0]
+    template = relay.workload["spec"]["volumeClaimTemplates"][0]
     assert claim == f"{template['metadata']['name']}-smtprelay-0"
     assert container["args"][:4] == ["smtprelay", "queue", "move", "--to"]
     (shared,) = (block.text for block in VALUES if "postgresql://" in block.text)
