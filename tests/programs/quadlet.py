@@ -24,13 +24,21 @@ class NoQuadletError(Exception):
     """The program cannot be had here; the message says why."""
 
 
-@cache
 def quadlet() -> Path:
     """Return the path of the generator. Raises NoQuadletError."""
     if _HOST.exists():
         return _HOST
+    lacking = _lacking()
+    if lacking is not None:
+        raise NoQuadletError(lacking)
+    return _CACHE / "podman" / _PROGRAM
+
+
+@cache
+def _lacking() -> str | None:
+    """Have the package in its folder; return why it cannot be had, or None. A failure is not tried again."""
     if os.geteuid() != 0 or any(find_program(name) is None for name in ("apt-get", "dpkg")):
-        raise NoQuadletError("install Debian's package podman, of Debian 13 or newer")
+        return "install Debian's package podman, of Debian 13 or newer"
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -38,9 +46,12 @@ def quadlet() -> Path:
         if not folder.exists():
             new = _CACHE / "new"
             shutil.rmtree(new, ignore_errors=True)
-            _unpack(new)
+            try:
+                _unpack(new)
+            except (NoQuadletError, subprocess.TimeoutExpired) as error:
+                return str(error)
             new.rename(folder)
-    return folder / _PROGRAM
+    return None
 
 
 def _unpack(folder: Path) -> None:

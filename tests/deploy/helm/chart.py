@@ -6,9 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.waiting import PATIENCE
 from tests.deploy.manifests import ROOT, documents_in
-from tests.programs.helm import helm
+from tests.programs.helm import NoHelmError, helm
 
 CHART = ROOT / "deploy" / "helm" / "smtprelay"
 #: The sets of values that the chart brings for tests, by their names.
@@ -87,9 +89,13 @@ def template(options: Sequence[str], generation: str = "4") -> "subprocess.Compl
 
 
 def run(*words: str, generation: str = "4") -> "subprocess.CompletedProcess[str]":
-    """Run Helm without a cluster, and without files of the user."""
+    """Run Helm without a cluster, and without files of the user. Skips without Helm, and says why."""
+    try:
+        program = helm(generation)
+    except NoHelmError as error:
+        pytest.skip(str(error))
     return subprocess.run(
-        [str(helm(generation)), *words],
+        [str(program), *words],
         env={"KUBECONFIG": "/dev/null", "HOME": "/nonexistent", "PATH": "/usr/bin:/bin"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
