@@ -118,7 +118,8 @@ def release_of(id: QueueId, age_from: float) -> float | None:
 
     The age of such a message counts from its release, so that `age_from`, which queues keep as `created`, is a whole
     second that lies behind the time at which its id was made by LEAST_RELEASE to MOST_RELEASE seconds. The age of any
-    other message counts from the end of its data. The statement `make_due` of the SQLite queue has the same rule.
+    other message counts from the end of its data. `mta/queue/sql/conditions.py` and the statement `make_due` of the
+    SQLite queue have the same rule.
     """
     try:
         ahead = age_from - created(id)

@@ -10,9 +10,9 @@ RETURNING session;
 -- marks. A message of which a recipient was final before, by an order or an earlier settlement, is not finished here.
 --
 -- The server begins and ends each part and each value of a statement anew, which is most of its work for a small batch. So
--- what only a later offer looks for is between `again:` and `:again`, and is cut from a first one. A plain batch is a first
--- offer with the usual values only of most columns (PLAIN in `lanes/rows.py`), which are then NULL in its text. It has the
--- part between `plain:` and `:plain`, and all others have that between `mixed:` and `:mixed`.
+-- the parts that only a later offer needs are between `again:` and `:again`, and are cut from a first one. A plain batch is
+-- a first offer with the usual values only of most columns (PLAIN in `lanes/rows.py`), which are then NULL in its text. It
+-- has the part between `plain:` and `:plain`, and all others have that between `mixed:` and `:mixed`.
 --
 -- A part finds the rows that a part before it returned by arrays and subqueries, and no two parts are joined with each
 -- other, because PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up
@@ -24,8 +24,8 @@ RETURNING session;
 --
 -- The statement must change the row of the lane even if there is nothing else to do: the answer to a second offer then
 -- comes after a commit that is as durable as any. The last two columns of the result of a later offer are messages that an
--- earlier one ended, and messages that it added and that are still this node's. A mark locks the row of its message, so that an
--- order to remove it, which may run at the same time, comes before or after the mark.
+-- earlier one ended, and messages that it added and that are still this node's. A mark locks the row of its message, so
+-- that an order to remove it, which may run at the same time, comes before or after the mark.
 
 -- name: batch
 WITH me AS (
