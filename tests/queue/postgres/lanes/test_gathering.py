@@ -133,7 +133,7 @@ class AnswerTests(LaneCase):
     def test_operations_to_which_the_answers_of_a_batch_lead_share_the_next_one(self):
         self.assertEqual(self.transactions_after_answers(ENOUGH - 1), 1)
 
-    def test_what_goes_with_an_urgent_operation_has_no_timer_and_what_is_alone_has_one(self):
+    def test_an_operation_that_goes_with_an_urgent_one_has_no_timer_and_one_alone_has_one(self):
         def follow(_):
             self.lanes.submit(self.add_operation(mail()))
             done.append(self.lanes.work(lambda _: 1, urgent=False))
