@@ -28,6 +28,11 @@ class CommandError(click.ClickException):
             click.echo(f"smtprelay: {line}", file=file, err=True)
 
 
+def is_of_output(error: OSError) -> bool:
+    """Whether a command's standard output cannot be written, and not one of its files."""
+    return error.filename is None and error.errno in _OF_OUTPUT
+
+
 @contextmanager
 def command_errors() -> Iterator[None]:
     """Turn errors of the settings, the relay, the queue and files into a CommandError."""
@@ -36,7 +41,7 @@ def command_errors() -> Iterator[None]:
     except SettingsError as error:
         raise CommandError(*error.mistakes) from None
     except (StateError, QueueError, OSError) as error:
-        if isinstance(error, OSError) and error.filename is None and error.errno in _OF_OUTPUT:
+        if isinstance(error, OSError) and is_of_output(error):
             raise
         denied = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)
         raise CommandError(str(error) + ": run this as the relay's own user" * denied) from None

@@ -46,7 +46,10 @@ class LazyGroup(click.Group):
         try:
             return super().main(called_as(sys.argv) if args is None else args, *rest, **extra)
         except OSError as error:
-            click.echo(f"smtprelay: the output cannot be written: {error.strerror or error}", err=True)
+            from mta.cli.errors import is_of_output  # noqa: PLC0415  `health` needs none of its imports
+
+            words = f"the output cannot be written: {error.strerror}" if is_of_output(error) else str(error)
+            click.echo(f"smtprelay: {words}", err=True)
             sys.exit(1)
         finally:
             _discard_output()

@@ -31,8 +31,11 @@ def run() -> None:
     except SettingsError as error:
         fail(*error.mistakes, status=os.EX_CONFIG)
     options = _RelayOnly()
-    options.parseOptions(["--nodaemon", "--pidfile=", serviceMaker.tapname])
-    runApp(options)
+    try:
+        options.parseOptions(["--nodaemon", "--pidfile=", serviceMaker.tapname])
+        runApp(options)
+    except OSError as error:
+        fail(f"the relay cannot start: {error}")
 
 
 class _RelayOnly(ServerOptions):

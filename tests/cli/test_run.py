@@ -1,6 +1,7 @@
 """`smtprelay run`: the relay in the foreground, without twistd's search for plugins."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,15 @@ import pytest
 from harness.daemon import Daemon, program
 
 RUN = [program("smtprelay"), "run"]
+# An error without a file name, as a command's output on a full disk has it.
+FULL_DISK = """
+import errno, os
+from mta.cli import main, run
+def start(options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+run.runApp = start
+main.main(["run"])
+"""
 
 
 def relay(home: Path, *options: str, **settings: str) -> Daemon:
@@ -56,6 +66,12 @@ def test_each_mistake_is_a_line_and_the_status_keeps_a_manager_from_trying_again
     lines = daemon.start_and_fail(78).splitlines()
     assert len(lines) == len(mistakes)
     assert all(line.startswith("smtprelay: ") and word in line for line, word in zip(lines, mistakes, strict=True))
+
+
+def test_an_error_of_the_system_at_the_start_is_told_as_such(tmp_path):
+    daemon = relay(tmp_path / "relay")
+    daemon.child.command = [sys.executable, "-c", FULL_DISK]
+    assert daemon.start_and_fail(1) == "smtprelay: the relay cannot start: [Errno 28] No space left on device\n"
 
 
 def test_plugins_of_other_packages_are_neither_imported_nor_listed(tmp_path):

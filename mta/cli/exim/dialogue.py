@@ -4,8 +4,10 @@ import os
 import selectors
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from mta.cli.environment import introduce
+from mta.cli.exim.sendmail_options import SendmailError
 from mta.cli.exim.submission import RelayPort, unreachable
 
 _PIECE = 1 << 16
@@ -15,22 +17,26 @@ _CONNECT_SECONDS = 60.0
 def converse(place: RelayPort, given: int, shown: int) -> None:
     """Pass SMTP on between two descriptors and the relay, until the relay closes. Raises SendmailError.
 
-    If the relay cannot be reached, a reply 421 tells so too. Raises OSError if `shown` cannot be written to.
+    If the relay cannot be reached, a reply 421 tells so too.
     """
     try:
         connection = socket.create_connection((place.host, place.port), _CONNECT_SECONDS)
     except OSError as error:
         failure = unreachable(place, error)
-        _write(shown, f"421 4.3.0 {' '.join(failure.lines)}\r\n".encode())
+        with suppress(OSError):
+            _write(shown, f"421 4.3.0 {' '.join(failure.lines)}\r\n".encode())
         raise failure from None
     with connection:
         connection.settimeout(None)
-        introduce(connection, place.balancers)
-        _pass_on(connection, given, shown)
+        try:
+            introduce(connection, place.balancers)
+            _pass_on(connection, given, shown)
+        except OSError as error:
+            raise SendmailError(os.EX_TEMPFAIL, f"the SMTP session has broken off: {error.strerror}") from None
 
 
 def _pass_on(connection: socket.socket, given: int, shown: int) -> None:
-    """Pass on all octets in both directions. The end of the input becomes a half-closed connection."""
+    """Pass on all octets in both directions. The end of the input becomes a half-closed connection. Raises OSError."""
     change: Callable[[bytes], bytes] | None = None
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ)

@@ -171,18 +171,29 @@ def test_a_program_that_speaks_smtp_to_a_relay_that_is_stopped_is_told_so_in_smt
     assert spoken.stderr.count(b"\n") == 1
 
 
+def test_a_session_whose_program_cannot_be_written_to_breaks_off(sink: Sink) -> None:
+    spoken = _redirected(">/dev/full", "-bs", port=sink.port)
+    broken = b"smtprelay: the SMTP session has broken off: No space left on device\n"
+    assert (spoken.returncode, spoken.stderr) == (os.EX_TEMPFAIL, broken)
+
+
 def _bs(octets: bytes, port: int) -> "subprocess.CompletedProcess[bytes]":
+    return _redirected("", "-bs", port=port, octets=octets)
+
+
+def _redirected(
+    descriptors: str, *words: str, port: int = 0, octets: bytes = b""
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run the command as a process whose descriptors a shell has changed."""
     environ = {"PORT": str(port), "BIND_IP": "127.0.0.1", "QUEUE_DIR": "/nowhere", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "from mta.cli.main import main; main()", "sendmail", "-bs"]
+    shell = ["sh", "-c", f'exec "$@" {descriptors}', "sh"]
+    command = [*shell, sys.executable, "-c", "from mta.cli.main import main; main()", "sendmail", *words]
     return subprocess.run(command, input=octets, capture_output=True, env=environ, check=False, timeout=60)
 
 
 def test_without_standard_input_there_is_no_message() -> None:
-    command = [sys.executable, "-c", "from mta.cli.main import main; main()", "sendmail", "root"]
-    closed = subprocess.run(
-        ["sh", "-c", '"$@" <&-', "sh", *command], capture_output=True, env={"PYTHONPATH": str(ROOT)}, check=False
-    )
-    assert (closed.returncode, closed.stderr.count(b"\n")) == (os.EX_NOINPUT, 1)
+    refused = _redirected("<&-", "root")
+    assert (refused.returncode, refused.stderr.count(b"\n")) == (os.EX_NOINPUT, 1)
 
 
 def test_the_relay_is_found_where_it_has_published_its_address(sink: Sink, tmp_path: Path) -> None:
