@@ -45,7 +45,6 @@ RUN touch --date="1 second ago" /tmp/begun \
         python3-twisted \
     && cd /usr/lib/python3/dist-packages \
     && find . -depth -type d \( -name test -o -name tests \) -exec rm -r {} + \
-    && touch --date="@$((SOURCE_DATE_EPOCH - 86400))" twisted/plugins/*.py \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/* /tmp/snapshot.list \
     && truncate --size=0 /var/log/*.log /var/log/apt/* /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache \
@@ -77,18 +76,14 @@ COPY . .
 RUN python3 -c 'from setuptools.build_meta import build_wheel; build_wheel("/tmp")' \
     && /opt/smtprelay/bin/python -m installer --no-compile-bytecode /tmp/smtprelay-*.whl
 
-COPY --chmod=755 deploy/container/entrypoint deploy/container/shim /opt/smtprelay/bin/
-# Byte code and Twisted's list of plugins are made now, because the image's user cannot write there. The list must be newer
-# than the plugins.
+COPY --chmod=755 deploy/container/entrypoint /opt/smtprelay/bin/
+# The commands of the Exim image are links to that of the relay. Byte code is made now, because the image's user cannot
+# write there.
 RUN cd /opt/smtprelay/bin \
-    && for name in exim exim4 exiqgrep mailq newaliases sendmail; do ln -s shim "$name"; done \
+    && for name in exim exim4 exiqgrep mailq newaliases sendmail; do ln -s smtprelay "$name"; done \
     && rm -f Activate.ps1 activate* \
-    && sed '1s,.*,#!/opt/smtprelay/bin/python,' /usr/bin/twistd3 >twistd \
-    && chmod 755 twistd \
-    && find /opt/smtprelay -exec touch --no-dereference --date="@$((SOURCE_DATE_EPOCH - 86400))" {} + \
     && python3 -m compileall -q -f --invalidation-mode unchecked-hash /opt/smtprelay/lib \
-    && ./twistd --help >/dev/null \
-    && find /opt -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+    && find /opt -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 
 FROM packages
@@ -105,7 +100,7 @@ RUN touch --date="1 second ago" /tmp/begun \
     && useradd --uid 10025 --gid 0 --no-user-group --no-create-home --home-dir /var/spool/smtprelay \
         --shell /usr/sbin/nologin smtprelay \
     && install -d -o smtprelay -g 0 -m 0770 /var/spool/smtprelay /var/mail \
-    && ln -s /opt/smtprelay/bin/shim /usr/sbin/sendmail \
+    && ln -s /opt/smtprelay/bin/smtprelay /usr/sbin/sendmail \
     && cp /usr/bin/python3.13 /opt/smtprelay/bin/python-port25 \
     && python3 -c 'import os, struct; \
 os.setxattr("/opt/smtprelay/bin/python-port25", "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))' \

@@ -162,7 +162,7 @@ def _daemons(ancestor: int) -> Any:
         above = pid
         while above > 1 and above != ancestor:
             above = parents.get(above, 0)
-        if above == ancestor and b"twistd" in _command(pid):
+        if above == ancestor and b"smtprelay\0run" in _command(pid):
             yield pid
 
 

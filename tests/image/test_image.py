@@ -83,15 +83,6 @@ def name(thing):
     return re.sub(r"[-_.]+", "-", thing.name).lower()
 
 
-@pytest.mark.parametrize(("site", "plugin"), [(SITE, b"smtprelay"), ("usr/lib/python3/dist-packages", b"twisted_core")])
-def test_the_list_of_plugins_is_made_and_newer_than_all_of_them(image, site, plugin):
-    folder = image.root / site / "twisted/plugins"
-    made = folder / "dropin.cache"
-    assert plugin in made.read_bytes()
-    # A layer keeps whole seconds.
-    assert max(path.stat().st_mtime for path in folder.glob("*.py")) < int(made.stat().st_mtime)
-
-
 def test_it_says_how_to_run_it(image):
     says = image.configuration
     assert says["User"] == f"{USER}:0"
