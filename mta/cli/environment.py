@@ -52,14 +52,14 @@ def relay_environment() -> Mapping[str, str]:
 def address_environment() -> Mapping[str, str]:
     """Return an environment with the address of the relay, for a command that any user may run. Raises SettingsError.
 
-    A relay that has published its address is found there, whatever this environment says of PORT, which may be that of
-    another program. QUEUE_DIR and --env-file count as in `command_environment`.
+    A relay that has published its address is found there, whatever this environment says of PORT and RUNTIME_DIRECTORY,
+    which may be those of another program. QUEUE_DIR and --env-file count as in `command_environment`.
     """
     environ = os.environ
     env_file = click.get_current_context().meta.get(_ENV_FILE)
     if env_file is not None or environ.get(QUEUE_DIR.name):
         return command_environment(environ, env_file)
-    return published_settings(address_path(environ)) or environ
+    return published_settings(address_path(environ)) or published_settings(address_path({})) or environ
 
 
 def is_shared(environ: Mapping[str, str]) -> bool:

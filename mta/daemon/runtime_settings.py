@@ -78,9 +78,12 @@ def published_settings(path: Path) -> dict[str, str]:
             settings = json.loads(file.read(_MAX_OCTETS))
     except FileNotFoundError:
         return {}
+    except PermissionError as error:
+        words = f"only root and the relay's own user may do this: {path} cannot be read: {error.strerror}"
+        raise SettingsError([words]) from None
     except OSError as error:
-        advice = "run this as root or as the relay's own user, or set QUEUE_DIR"
-        raise SettingsError([f"{path}, which has the settings, cannot be read: {error.strerror}: {advice}"]) from None
+        words = f"{path}, which has the settings, cannot be read: {error.strerror}: restart the relay, or set QUEUE_DIR"
+        raise SettingsError([words]) from None
     except (ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict) or not all(isinstance(text, str) for text in settings.values()):

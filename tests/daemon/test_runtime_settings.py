@@ -1,5 +1,6 @@
 """The file of settings that a running relay publishes."""
 
+import errno
 import json
 import os
 import stat
@@ -110,5 +111,17 @@ def test_neither_a_link_nor_a_pipe_in_its_place_is_followed(tmp_path: Path) -> N
 
 
 def test_one_that_cannot_be_read_is_refused_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="run this as root or as the relay's own user, or set QUEUE_DIR"):
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory: restart the relay, or set QUEUE_DIR"):
         published_settings(tmp_path)
+
+
+def test_another_user_is_told_who_may_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    # The tests run as root, who may read all files.
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(SettingsError) as refused:
+        published_settings(Path("/run/x.json"))
+    words = "only root and the relay's own user may do this: /run/x.json cannot be read: Permission denied"
+    assert refused.value.mistakes == (words,)

@@ -7,7 +7,7 @@ all recipients, any other that it was sent to nobody. EX_TEMPFAIL asks the progr
 import os
 import pwd
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -20,16 +20,19 @@ from mta.cli.exim.sendmail_message import (
     addresses,
     full_name_of,
     header_recipients,
-    is_sendable,
     read_message,
     without_private_fields,
 )
 from mta.cli.exim.sendmail_options import CommandLine, SendmailError, SendmailMode, read_command_line, usage_error
-from mta.cli.exim.submission import RelayPort, UserMail, submit
+from mta.cli.exim.submission import RelayPort, UserMail, largest_message, submit
 from mta.config.setting import SettingsReader
 from mta.config.table import PROXY_NETWORKS
 
 _UNPARSED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+# Octets read at once, because a line may be without end.
+_PIECE = 1 << 16
+# The relay is asked for its limit when the message has more octets: not before the read, which may take hours.
+_SURELY_TAKEN = 4 << 20
 
 
 @click.command(
@@ -60,15 +63,13 @@ def _send(command_line: CommandLine) -> None:
     """Submit the message on standard input."""
     if not (command_line.recipients or command_line.from_header):
         raise usage_error("no recipients: give addresses, or -t to take them from the header")
-    if command_line.sender and not is_sendable(command_line.sender):
-        raise usage_error("-f: not an address")
     recipients = _checked(lambda: addresses(command_line.recipients), os.EX_USAGE)
-    message = read_message(_standard_input(), dots=command_line.dots)
+    place = _relay_port()
+    message = read_message(_standard_input(place), dots=command_line.dots)
     if command_line.from_header:
         recipients += _checked(lambda: header_recipients(message), os.EX_DATAERR)
         if not recipients:
             raise SendmailError(os.EX_DATAERR, "no recipients: the header has no address in To, Cc or Bcc")
-    place = _relay_port()
     submit(_mail(command_line, list(dict.fromkeys(recipients)), message), place)
 
 
@@ -92,13 +93,24 @@ def _checked(read: Callable[[], list[str]], status: int) -> list[str]:
         raise SendmailError(status, f"the recipients cannot be read: {error}") from None
 
 
-def _standard_input() -> Iterable[bytes]:
-    """Yield the lines of the message. Raises SendmailError."""
+def _standard_input(place: RelayPort) -> Iterator[bytes]:
+    """Yield the lines of the message, a long one in pieces.
+
+    Raises SendmailError, also as soon as the message is larger than the relay takes.
+    """
     # It is None if the descriptor was closed before the start.
     if sys.stdin is None:
         raise SendmailError(os.EX_NOINPUT, "no message: standard input is closed")
+    read, limit = 0, 0
     try:
-        yield from sys.stdin.buffer
+        while piece := sys.stdin.buffer.readline(_PIECE):
+            read += len(piece)
+            if read > _SURELY_TAKEN:
+                limit = limit or largest_message(place)
+                if read > limit:
+                    words = f"nothing was sent: the relay takes messages up to MESSAGE_SIZE_LIMIT, {limit} octets"
+                    raise SendmailError(os.EX_UNAVAILABLE, words)
+            yield piece
     except OSError as error:
         raise SendmailError(os.EX_NOINPUT, f"the message cannot be read: {error.strerror}") from None
 

@@ -1,13 +1,11 @@
 """Makes the message that `sendmail` submits of the octets on its standard input."""
 
-import email.policy
 import email.utils
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from email.parser import HeaderParser
 from typing import Any
 
-from mta.message.headers import header_end, mailbox_line_end, scan, strip
+from mta.message.headers import MAX_VALUES, header_end, mailbox_line_end, scan, strip, values
 from mta.smtp.address import printable
 
 _RECIPIENT_FIELDS = ("To", "Cc", "Bcc")
@@ -34,17 +32,18 @@ class MessageText:
         return self.block + self.rest
 
 
-def read_message(lines: Iterable[bytes], *, dots: bool) -> MessageText:
+def read_message(pieces: Iterable[bytes], *, dots: bool) -> MessageText:
     """Read a message to its end, or to a line with a single dot unless `dots` says that it is part of the message.
 
-    Fields that only the sender should see, such as Bcc, and the `From ` line of a mailbox file are still there.
+    A piece is a line, or a part of one. Fields that only the sender should see, such as Bcc, and the `From ` line of a
+    mailbox file are still there.
     """
-    kept: list[bytes] = []
-    for line in lines:
-        if not dots and line in _DOTS:
+    kept = bytearray()
+    for piece in pieces:
+        if not dots and piece in _DOTS and (not kept or kept.endswith(b"\n")):
             break
-        kept.append(line)
-    text = b"".join(kept).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        kept += piece
+    text = bytes(kept).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     octets = (text if text.endswith(b"\n") else text + b"\n").replace(b"\n", b"\r\n")
     octets = octets[mailbox_line_end(octets, ended=True) or 0 :]
     end = header_end(octets, ended=True) or 0
@@ -53,14 +52,19 @@ def read_message(lines: Iterable[bytes], *, dots: bool) -> MessageText:
 
 def header_recipients(message: MessageText) -> list[str]:
     """Return the addresses of the Resent- fields or, without any, of To, Cc and Bcc. Raises BadAddresses."""
-    # Decoded, so that a non-ASCII address stays unchanged.
-    text = message.block.decode("utf-8", "surrogateescape")
-    header = HeaderParser(policy=email.policy.compat32).parsestr(text)
     for prefix in ("Resent-", ""):
-        fields = [str(text) for name in _RECIPIENT_FIELDS for text in header.get_all(prefix + name, [])]
-        if found := addresses(fields):
-            return found
+        fields = [text for name in _RECIPIENT_FIELDS for text in _fields(message.block, prefix + name)]
+        if fields:
+            return addresses(fields)
     return []
+
+
+def _fields(block: bytes, name: str) -> Iterator[str]:
+    found = values(block, name)
+    if len(found) == MAX_VALUES:
+        raise BadAddresses(f"{MAX_VALUES} fields {name} or more")
+    # Decoded, so that a non-ASCII address stays unchanged.
+    yield from (value.decode("utf-8", "surrogateescape") for value in found)
 
 
 def addresses(texts: list[str]) -> list[str]:

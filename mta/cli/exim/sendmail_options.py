@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mta.cli.errors import CommandError
+from mta.cli.exim.sendmail_message import is_sendable
+from mta.smtp.address import printable
 
 
 class SendmailMode(enum.Enum):
@@ -73,6 +75,8 @@ _IGNORED_WITH_VALUE = frozenset("BLOXehp")
 _IGNORED_REST = frozenset("AEd")
 # Exim's options that begin with two letters and have the next word as their value: origin of a message from a filter.
 _ORIGIN = re.compile(r"oM(?:aa|ai|as|[aimrst])|o[AP]")
+# An address, which may be in angle brackets behind a name. A blank in it would make the From field another one.
+_SENDER = re.compile(r"[^<>]*<(?P<bracketed>[^<>\s]*)>|(?P<bare>[^<>\s]*)")
 _RUN = re.compile(r"(?:I(?P<id>.+)|R(?P<domain>.+))?", re.DOTALL)
 _NOTIFY = re.compile(r"never|(?:(?:success|failure|delay)(?:,(?!$)|$))+", re.IGNORECASE)
 _RET = {"full": "FULL", "hdrs": "HDRS"}
@@ -159,7 +163,11 @@ def _read_mode_of_delivery(value: str, command_line: CommandLine) -> None:
 
 
 def _read_sender(value: str, command_line: CommandLine) -> None:
-    command_line.sender = value.strip().removeprefix("<").removesuffix(">")
+    found = _SENDER.fullmatch(value.strip())
+    address = "" if found is None else found["bracketed"] or found["bare"] or ""
+    if found is None or (address and not is_sendable(address)):
+        raise usage_error(f"-f {printable(value)}: not an address")
+    command_line.sender = address
 
 
 def _read_full_name(value: str, command_line: CommandLine) -> None:

@@ -4,8 +4,9 @@ import os
 import re
 import smtplib
 import socket
-from collections.abc import Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,20 @@ def submit(mail: UserMail, place: RelayPort) -> None:
 
     The status of the error is EX_TEMPFAIL if another try may succeed, and EX_UNAVAILABLE if the relay refuses for good.
     """
+    with _session(place) as client:
+        _send(client, mail)
+
+
+def largest_message(place: RelayPort) -> int:
+    """Return the octets of the largest message that the relay takes (RFC 1870). Raises SendmailError."""
+    with _session(place) as client:
+        features: dict[str, Any] = client.esmtp_features
+        return int(features.get("size") or 0) or sys.maxsize
+
+
+@contextmanager
+def _session(place: RelayPort) -> Iterator[RelayClient]:
+    """Yield a connection to the relay after EHLO; turn its errors into SendmailError."""
     try:
         client = RelayClient(place)
     except smtplib.SMTPResponseException as error:
@@ -77,7 +92,7 @@ def submit(mail: UserMail, place: RelayPort) -> None:
     try:
         with client:
             client.ehlo_or_helo_if_needed()
-            _send(client, mail)
+            yield client
     except smtplib.SMTPResponseException as error:
         raise _refused(error) from None
     except (OSError, smtplib.SMTPException) as error:

@@ -89,6 +89,16 @@ def test_a_header_without_recipients_is_refused(message: bytes) -> None:
     assert "recipients" in refused.stderr
 
 
+def test_a_message_without_end_is_read_to_the_limit_of_the_relay_only() -> None:
+    with Sink(extensions=("SIZE 5000000",)) as sink:
+        large = b"\n" + b"x" * 4_999_900
+        assert run("root", message=large, port=sink.port).exit_code == 0
+        refused = _redirected("</dev/zero", "root", PORT=str(sink.port))
+    words = b"smtprelay: nothing was sent: the relay takes messages up to MESSAGE_SIZE_LIMIT, 5000000 octets\n"
+    assert (refused.returncode, refused.stderr) == (os.EX_UNAVAILABLE, words)
+    assert len(sink.messages) == 1
+
+
 @pytest.mark.parametrize("words", [["-t", "-i"], ["-oi", "-f", "me@a.test", "-F", "Me", "-odb", "--", "b@b.test"]])
 def test_a_relay_that_cannot_be_reached_is_a_reason_to_try_later(words: list[str]) -> None:
     refused = run(*words)
@@ -172,20 +182,20 @@ def test_a_program_that_speaks_smtp_to_a_relay_that_is_stopped_is_told_so_in_smt
 
 
 def test_a_session_whose_program_cannot_be_written_to_breaks_off(sink: Sink) -> None:
-    spoken = _redirected(">/dev/full", "-bs", port=sink.port)
+    spoken = _redirected(">/dev/full", "-bs", PORT=str(sink.port))
     broken = b"smtprelay: the SMTP session has broken off: No space left on device\n"
     assert (spoken.returncode, spoken.stderr) == (os.EX_TEMPFAIL, broken)
 
 
 def _bs(octets: bytes, port: int) -> "subprocess.CompletedProcess[bytes]":
-    return _redirected("", "-bs", port=port, octets=octets)
+    return _redirected("", "-bs", PORT=str(port), octets=octets)
 
 
 def _redirected(
-    descriptors: str, *words: str, port: int = 0, octets: bytes = b""
+    descriptors: str, *words: str, octets: bytes = b"", **environ: str
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run the command as a process whose descriptors a shell has changed."""
-    environ = {"PORT": str(port), "BIND_IP": "127.0.0.1", "QUEUE_DIR": "/nowhere", "PYTHONPATH": str(ROOT)}
+    environ = {"BIND_IP": "127.0.0.1", "QUEUE_DIR": "/nowhere", "PYTHONPATH": str(ROOT)} | environ
     shell = ["sh", "-c", f'exec "$@" {descriptors}', "sh"]
     command = [*shell, sys.executable, "-c", "from mta.cli.main import main; main()", "sendmail", *words]
     return subprocess.run(command, input=octets, capture_output=True, env=environ, check=False, timeout=60)
@@ -203,6 +213,15 @@ def test_the_relay_is_found_where_it_has_published_its_address(sink: Sink, tmp_p
     sent = run("-t", port=1, QUEUE_DIR="", RUNTIME_DIRECTORY=str(tmp_path))
     assert sent.exit_code == 0, sent.output
     assert len(sink.messages) == 1
+
+
+def test_the_runtime_directory_of_another_service_does_not_hide_the_relay(
+    sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_settings({"RUNTIME_DIRECTORY": str(tmp_path), "PORT": str(sink.port), "BIND_IP": "127.0.0.1"}, tmp_path)
+    monkeypatch.setattr("mta.daemon.runtime_settings.USUAL_DIRECTORY", tmp_path)
+    sent = run("-t", port=1, QUEUE_DIR="", RUNTIME_DIRECTORY=str(tmp_path / "php"))
+    assert sent.exit_code == 0, sent.output
 
 
 def test_wrong_settings_are_told_as_such() -> None:

@@ -10,7 +10,6 @@ from mta.cli.exim.sendmail_message import (
     addresses,
     full_name_of,
     header_recipients,
-    is_sendable,
     read_message,
     with_author,
     without_private_fields,
@@ -55,12 +54,20 @@ def test_a_dot_ends_the_message_before_the_input_ends() -> None:
     assert read_message(typed(), dots=False).octets == b"hello\r\n"
 
 
+def test_a_dot_ends_the_message_only_on_a_line_of_its_own() -> None:
+    assert read_message([b"long", b".\n", b"more\n", b".\n", b"no"], dots=False).octets == b"long.\r\nmore\r\n"
+
+
 def test_recipients_are_taken_from_the_header() -> None:
     message = read(MESSAGE)
     assert header_recipients(message) == ["bob@b.test", "eve@b.test", "zoe@c.test", "max@d.test", "ida@d.test"]
     assert header_recipients(read(b"Resent-To: a@b.test\n" + MESSAGE)) == ["a@b.test"]
+    # The recipients of the first sending are not those of this one.
+    assert header_recipients(read(b"Resent-Bcc:\n" + MESSAGE)) == []
     assert header_recipients(read(b"Subject: x\n\nTo: a@b.test\n")) == []
     assert header_recipients(read("To: Jörg <jörg@b.test>\n\nhello\n".encode())) == ["jörg@b.test"]
+    # RFC 5322 section 4.5: blanks before a colon do not end the header.
+    assert header_recipients(read(b"X-Mailer : y\nTo :a@b.test\nCC\t: c@d.test\n\n")) == ["a@b.test", "c@d.test"]
     # The body may follow the header without a blank line.
     assert header_recipients(read(b"To: a@b.test\nno field\nCc: c@d.test\n")) == ["a@b.test"]
 
@@ -80,13 +87,18 @@ def test_lists_of_addresses_are_read(text: str, found: list[str]) -> None:
     assert addresses([text, "x@y.test"]) == [*found, "x@y.test"]
 
 
+def test_fields_that_would_be_left_out_are_refused() -> None:
+    assert len(header_recipients(read(b"".join(b"To: a%d@b.test\n" % number for number in range(49))))) == 49
+    with pytest.raises(BadAddresses, match="50 fields To or more"):
+        header_recipients(read(b"To: a@b.test\n" * 50))
+
+
 def test_addresses_that_cannot_be_in_a_command_are_refused() -> None:
     with pytest.raises(BadAddresses, match="comments"):
         addresses(["(" * 10_000])
     for text in ("a\x01@b.test", "\udcff@b.test"):
         with pytest.raises(BadAddresses, match="no address"):
             addresses([text])
-    assert not is_sendable("a@b.test>\r\nRCPT TO:<c@d.test")
 
 
 def test_hidden_recipients_leave_the_header() -> None:

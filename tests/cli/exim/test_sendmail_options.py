@@ -27,6 +27,7 @@ def read(words: str) -> CommandLine:
         ("b@b.test -f me@a.test", CommandLine(sender="me@a.test", recipients=["b@b.test"])),
         ("-tfme@a.test", CommandLine(from_header=True, sender="me@a.test")),
         ("-r <me@a.test> x", CommandLine(sender="me@a.test", recipients=["x"])),
+        ("-fMe<me@a.test> x", CommandLine(sender="me@a.test", recipients=["x"])),
         ("-f <> x", CommandLine(sender="", recipients=["x"])),
         ("-F Me x", CommandLine(full_name="Me", recipients=["x"])),
         ("-V id+1=x x", CommandLine(envelope_id="id+2B1+3Dx", recipients=["x"])),
@@ -48,6 +49,12 @@ def test_a_command_line_is_read(words: str, expected: CommandLine) -> None:
 
 def test_an_empty_word_after_f_is_the_null_sender() -> None:
     assert read_command_line(["-f", "", "x"]).sender == ""
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a b", "a> SIZE=1", "<a", "<a><b>", "\udcff@b.test", "a\x01@b.test"])
+def test_a_sender_that_would_change_the_command_or_the_from_field_is_refused(value: str) -> None:
+    with pytest.raises(SendmailError, match=r"^sendmail: -f .*: not an address$"):
+        read_command_line(["-f", value, "x"])
 
 
 @pytest.mark.parametrize(

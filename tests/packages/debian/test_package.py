@@ -180,7 +180,7 @@ def test_only_operators_see_the_queue(host: Machine) -> None:
     install(host)
     status, output = sendmail(host, "", "-bp")
     assert (status, output.count("\n")) == (os.EX_UNAVAILABLE, 1)
-    assert "run this as root or as the relay's own user" in output
+    assert "only root and the relay's own user may do this" in output
     assert sendmail(host, "", "-q", user="root") == (0, "")
 
 
