@@ -109,10 +109,10 @@ async def _route(
             return replace(verdict, words="discarded", hosts=())
     if way.kind in {RouteKind.MX, RouteKind.LITERAL}:
         way = _way(address, choice, relay, routing.routes[0].port)
-    if not relay.dns:
-        return replace(verdict, words=way.words, hosts=way.hosts, names=way.names or names)
-    labels = tuple(route.label for route in routing.routes)
     demands = tuple(_demands(routing))
+    if not relay.dns:
+        return replace(verdict, words=way.words, hosts=way.hosts, names=way.names or names, demands=demands)
+    labels = tuple(route.label for route in routing.routes)
     return replace(verdict, words=f"{way.words}: {', '.join(labels)}", hosts=labels, names=names, demands=demands)
 
 

@@ -174,6 +174,13 @@ def test_hosts_are_looked_up_with_dns(directory: Path) -> None:
     assert "192.0.2.25:2525: 192.0.2.25[192.0.2.25]:2525;" in router_lines(told)[0]
 
 
+def test_the_proof_of_hosts_that_no_look_up_must_find_is_told_without_dns(directory: Path) -> None:
+    demanded = ("--tls", "--requiretls")
+    for to, host in (("bob@[192.0.2.7]", "192.0.2.7"), ("bob@partner.test", "192.0.2.25")):
+        told = explain(directory, *mail("x@other.test", to), *demanded).stdout
+        assert f"tls        {host}: with TLS only, a known authority must certify {host} (REQUIRETLS)\n" in told
+
+
 def test_the_json_has_rule_hosts_and_smarthost(directory: Path) -> None:
     (found,) = json.loads(explain(directory, *mail("app@a.test", "bob@b.test"), "--json").stdout)["router"]
     assert found == {
