@@ -4,6 +4,7 @@ import json
 
 from harness.daemon import Daemon
 from harness.policy_host import policy
+from harness.sink_rules import Rule
 from tests.endtoend.mails import mail
 from tests.endtoend.secure_world import ROOT, SecureWorld, tlsa
 
@@ -79,3 +80,18 @@ def test_the_demand_of_a_described_message_decides_on_its_hosts(secure: SecureWo
     assert done.returncode == 1
     assert "returned: the sender demands REQUIRETLS, and no MX host may get such mail" in done.stdout
     assert "530 5.7.10" in secure.tool(relay, "explain", *unproven).stdout
+
+
+def test_the_demand_of_one_message_is_not_told_of_its_domain(secure: SecureWorld) -> None:
+    secure.domain("example.org", "mx.example.org")
+    secure.host("mx.example.org", Rule("CONNECT", reply="421 later"), shows=ROOT.leaf(["mx.example.org"]))
+    secure.policy_host("example.org", policy("enforce", ["mx.example.org"]))
+    relay = secure.relay(RETRY_SCHEDULE="F,1h,15m")
+    relay.submit(b"TLS-Required: No\r\n" + mail(), "ann@example.org")
+    (deferred,) = relay.wait_for_events("deferred")
+    assert "421 later" in deferred["reply"]
+    said = explained(secure, relay, "example.org")
+    assert "known authority must certify mx.example.org (MTA-STS of example.org)" in said
+    # The connections are those of the message that waits.
+    assert "open       mx.example.org: 0 of 1 connections" in said
+    assert "MTA-STS of example.org" not in explained(secure, relay, deferred["id"], "--dns")

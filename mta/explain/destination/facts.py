@@ -30,8 +30,8 @@ class Ways:
     #: None if mail does not go to MX hosts, or if they were not looked up.
     mx: MxHosts | None
     tls: tuple[TlsFact, ...]
-    #: The name of the destination in the delivery; "" if it is not known.
-    destination: str
+    #: The names of the destination in the delivery: of mail without a demand on TLS, and of messages that have one.
+    destinations: tuple[str, ...]
     #: The policies by which the hosts must prove themselves, in words.
     policy: tuple[str, ...] = ()
 

@@ -16,7 +16,7 @@ from mta.explain.present import PresentRelay
 from mta.explain.route_stage import decide_route, plan_of
 from mta.explain.transport_stage import decide_transport
 from mta.explain.values import RouteKind, RouteVerdict
-from mta.message.envelope import Envelope, Origin, Recipient
+from mta.message.envelope import Envelope, Origin, Recipient, TlsDemand
 from mta.queue.interface import Entry, Query, Status
 from mta.queue.search.conditions import Conditions, State
 from mta.routing.choice import MxOf
@@ -56,8 +56,8 @@ async def gather(name: str, state: RelayState, present: PresentRelay | None, now
     names = [domain]
     if smarthost is not None:
         names.append(smarthost.name)
-    if ways is not None and ways.destination:
-        names.append(ways.destination)
+    if ways is not None and ways.destinations:
+        names += ways.destinations
     elif as_domain:
         # The hosts are not looked up, so those count that the domain's mail was tried at.
         names += [host_name(each.host) for entry in entries for each in entry.recipients if each.host]
@@ -115,6 +115,8 @@ async def _ways(recipient: Address, entries: Sequence[Entry], present: PresentRe
     recipient, envelope = _example(recipient, entries, relay)
     route = await decide_route(recipient, envelope, relay)
     plan = await plan_of(recipient, envelope, relay)
+    demands = dict.fromkeys(TlsDemand(entry.tls_demand) for entry in entries if entry.tls_demand)
+    others = [await plan_of(recipient, replace(envelope, tls_demand=demand), relay) for demand in demands]
     mx: MxHosts | None = None
     policy: tuple[str, ...] = ()
     if present.resolver is not None and route.kind is RouteKind.MX:
@@ -130,7 +132,7 @@ async def _ways(recipient: Address, entries: Sequence[Entry], present: PresentRe
         decide_transport(recipient, route, relay),
         mx if plan is None else _as_carried(mx, route, plan),
         () if plan is None else tuple(_tls(plan)),
-        "" if plan is None else plan.destination,
+        tuple(each.destination for each in (plan, *others) if each is not None),
         policy,
     )
 
@@ -145,12 +147,15 @@ def _without(mx: MxHosts, reasons: Mapping[str, str]) -> MxHosts:
 
 
 def _example(recipient: Address, entries: Sequence[Entry], relay: DecidingParts) -> tuple[Address, Envelope]:
-    """Return a recipient of the domain and its envelope, because rules may ask for them."""
+    """Return a recipient of the domain and its envelope, because rules may ask for them.
+
+    The demand of one message on TLS is not that of mail for the domain.
+    """
     for entry in entries:
         for state in entry.recipients:
             address = address_of(state.address)
             if state.status is Status.WAITING and address is not None and address.domain == recipient.domain:
-                return address, envelope_of(entry, (address,), relay)
+                return address, replace(envelope_of(entry, (address,), relay), tls_demand=None)
     return recipient, Envelope(None, (Recipient(recipient),), Origin.of_relay(relay.settings.mailname))
 
 

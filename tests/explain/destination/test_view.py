@@ -32,7 +32,7 @@ BUSY = RecipientState(
 )
 DONE = RecipientState("eve@b.test", Status.DELIVERED, 1, None, "250 2.0.0 Ok", "mx1.b.test[192.0.2.1]:25", NOW - 60)
 LIVE = DestinationState("mx1.b.test", 2, 3, 1, 5, hosts=("mx1.b.test",))
-FACTS = DestinationFacts("b.test", NOW, running=True, ways=Ways(ROUTE, None, MX, (TLS,), "mx1.b.test"))
+FACTS = DestinationFacts("b.test", NOW, running=True, ways=Ways(ROUTE, None, MX, (TLS,), ("mx1.b.test",)))
 
 
 def entry(number: int, *states: RecipientState, held: bool = False) -> Entry:
