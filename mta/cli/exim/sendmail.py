@@ -61,9 +61,9 @@ def run(arguments: Sequence[str]) -> None:
 
 def _send(command_line: CommandLine) -> None:
     """Submit the message on standard input."""
-    if not (command_line.recipients or command_line.from_header):
-        raise usage_error("no recipients: give addresses, or -t to take them from the header")
     recipients = _checked(lambda: addresses(command_line.recipients), os.EX_USAGE)
+    if not (recipients or command_line.from_header):
+        raise usage_error("no recipients: give addresses, or -t to take them from the header")
     place = _relay_port()
     message = read_message(_standard_input(place), dots=command_line.dots)
     if command_line.from_header:

@@ -76,7 +76,10 @@ def test_the_null_sender_gets_no_author(sink: Sink) -> None:
     assert (message.sender, message.header("From")) == ("", None)
 
 
-@pytest.mark.parametrize("words", [["-bd"], ["-bt", "a@b.test"], ["-Zx", "a@b.test"], [], ["-i"], ["-f", "a\nb", "x"]])
+@pytest.mark.parametrize(
+    "words",
+    [["-bd"], ["-bt", "a@b.test"], ["-Zx", "a@b.test"], [], ["-i"], [""], ["<>"], ["none:;"], ["-f", "a\nb", "x"]],
+)
 def test_a_wrong_use_is_refused_in_one_line(words: list[str]) -> None:
     refused = run(*words)
     assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (os.EX_USAGE, "", 1)
