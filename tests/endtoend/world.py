@@ -75,6 +75,17 @@ class World:
 
 
 @contextmanager
+def world_of_one_test(home: Path) -> Iterator[World]:
+    """Yield a world with a DNS of its own, which knows example.test alone, at 127.0.0.1."""
+    with ExitStack() as stack:
+        dns = Dns(home)
+        dns.mail_host("example.test")
+        stack.enter_context(dns.child)
+        until(lambda: "ready" in dns.child.text, what="the DNS server")
+        yield World(dns, home, stack)
+
+
+@contextmanager
 def ring_of_two(world: World, **settings: str) -> Iterator[tuple[Daemon, Daemon]]:
     """Run two relays, each the smarthost of the other, for mail that never arrives."""
     settings |= {"SMARTHOST_ADDRESS": "127.0.0.1", "SMARTHOST_TLS": "none"}

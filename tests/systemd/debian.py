@@ -8,8 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from configparser import ConfigParser
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,23 +33,33 @@ rm -r /tmp/venv /wheels/smtprelay-*
 
 def main() -> None:
     """Complete the folder that the command line names."""
-    folder = Path(sys.argv[1]).resolve()
+    _make_wheels(folder_with_debian(sys.argv[1], PACKAGES))
+
+
+def folder_with_debian(path: str, packages: Sequence[str]) -> Path:
+    """Return the folder of this path, which has a small Debian with these packages in `debian`; or end the program."""
+    folder = Path(path).resolve()
     if os.geteuid() != 0:
         sys.exit("this needs root: it makes a Debian in a folder")
     if missing := [name for name in ("debootstrap", "systemd-nspawn") if shutil.which(name) is None]:
         sys.exit(f"not installed: {', '.join(missing)}; try apt-get install debootstrap systemd-container")
     folder.mkdir(parents=True, exist_ok=True)
-    make_debian(folder / "debian", PACKAGES)
-    _make_wheels(folder)
+    make_once(folder / "debian", partial(_make_debian, packages))
+    return folder
 
 
-def make_debian(base: Path, packages: Sequence[str]) -> None:
-    """Make a small Debian with these packages in a folder, unless it exists."""
-    if base.exists():
+def make_once(place: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder, unless it exists. `make` gets another path, so that a folder cut short is made again."""
+    if place.exists():
         return
-    print(f"making a Debian {SUITE} in {base}")
-    new = base.with_suffix(".new")
+    print(f"making {place}")
+    new = place.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
+    make(new)
+    new.rename(place)
+
+
+def _make_debian(packages: Sequence[str], new: Path) -> None:
     subprocess.run(
         [
             *("debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(new)),
@@ -58,7 +69,6 @@ def make_debian(base: Path, packages: Sequence[str]) -> None:
         check=True,
         timeout=1200,
     )
-    new.rename(base)
 
 
 def _make_wheels(folder: Path) -> None:

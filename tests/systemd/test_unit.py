@@ -4,17 +4,15 @@ import os
 import re
 import smtplib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from harness.certificates import authority
-from harness.dns_process import Dns
 from harness.sink import Sink
 from harness.sink_rules import Rule
 from harness.waiting import until
-from tests.endtoend.world import TO, World, received
+from tests.endtoend.world import TO, World, received, world_of_one_test
 from tests.systemd.debian import ROOT
 from tests.systemd.machine import Machine
 from tests.systemd.unit import UNIT, Unit, blocks
@@ -37,12 +35,8 @@ def machine() -> Iterator[Machine]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with ExitStack() as stack:
-        dns = Dns(tmp_path)
-        dns.mail_host("example.test")
-        stack.enter_context(dns.child)
-        until(lambda: "ready" in dns.child.text, what="the DNS server")
-        yield World(dns, tmp_path, stack)
+    with world_of_one_test(tmp_path) as world:
+        yield world
 
 
 @pytest.fixture

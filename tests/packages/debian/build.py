@@ -12,10 +12,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mta import __version__
-from tests.systemd.debian import NSPAWN, ROOT, copy_bare, make_debian
+from tests.systemd.debian import NSPAWN, ROOT, copy_bare, folder_with_debian, make_once
 
 #: The machine has no Python, and no mail server, as a fresh Debian.
 PACKAGES = ("systemd", "dbus")
@@ -44,14 +45,8 @@ apt-get install --yes --download-only --no-install-recommends %s >/dev/null
 
 def main() -> None:
     """Complete the folder that the command line names."""
-    folder = Path(sys.argv[1]).resolve()
-    if os.geteuid() != 0:
-        sys.exit("this needs root: it makes a Debian in a folder")
-    if missing := [name for name in ("debootstrap", "systemd-nspawn") if shutil.which(name) is None]:
-        sys.exit(f"not installed: {', '.join(missing)}; try apt-get install debootstrap systemd-container")
-    folder.mkdir(parents=True, exist_ok=True)
-    make_debian(folder / "debian", PACKAGES)
-    _make_builder(folder)
+    folder = folder_with_debian(sys.argv[1], PACKAGES)
+    make_once(folder / "builder", partial(_make_builder, folder))
     _build(folder, "current", _current_source)
     (package,) = (folder / "current").glob("*.deb")
     shutil.copy(package, folder / "smtprelay.deb")
@@ -61,15 +56,11 @@ def main() -> None:
     (folder / "lintian.txt").write_text(_lintian(folder))
     if not (folder / "before").exists():
         _build(folder, "before", _source_before)
-    _make_repository(folder)
+    make_once(folder / "repository", partial(_gather, folder))
 
 
-def _make_builder(folder: Path) -> None:
-    builder = folder / "builder"
-    if builder.exists():
-        return
-    print(f"making a Debian that builds packages in {builder}")
-    new = folder / "builder.new"
+def _make_builder(folder: Path, new: Path) -> None:
+    """Make a Debian that builds packages."""
     copy_bare(folder, new)
     (new / "build" / "debian").mkdir(parents=True)
     shutil.copy(ROOT / "debian" / "control", new / "build" / "debian")
@@ -78,7 +69,6 @@ def _make_builder(folder: Path) -> None:
         f"apt-get update -qq && apt-get install -qq --yes --no-install-recommends {' '.join(TOOLS)} >/dev/null"
         " && apt-get build-dep -qq --yes --no-install-recommends /build >/dev/null",
     )
-    new.rename(builder)
 
 
 def _run(root: Path, script: str, *bindings: str) -> str:
@@ -143,13 +133,8 @@ def _lintian(folder: Path) -> str:
     return _run(folder / "builder", script, f"{folder}/current:/current")
 
 
-def _make_repository(folder: Path) -> None:
-    repository = folder / "repository"
-    if repository.exists():
-        return
-    print(f"gathering packages in {repository}")
-    new = folder / "repository.new"
-    shutil.rmtree(new, ignore_errors=True)
+def _gather(folder: Path, new: Path) -> None:
+    """Make the repository of the packages that the tests install."""
     new.mkdir()
     scratch = folder / "scratch"
     copy_bare(folder, scratch)
@@ -158,7 +143,6 @@ def _make_repository(folder: Path) -> None:
         shutil.copy(package, new)
     shutil.rmtree(scratch)
     _run(folder / "builder", "cd /repository && apt-ftparchive packages . >Packages", f"{new}:/repository")
-    new.rename(repository)
 
 
 if __name__ == "__main__":

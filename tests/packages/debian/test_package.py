@@ -5,17 +5,15 @@ import re
 import shutil
 import smtplib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from harness.dns_process import Dns
 from harness.sink import Sink
 from harness.sink_rules import Rule
 from harness.waiting import until
 from mta import __version__
-from tests.endtoend.world import TO, World, received
+from tests.endtoend.world import TO, World, received, world_of_one_test
 from tests.packages.debian.build import BEFORE_VERSION
 from tests.systemd.debian import ROOT, copy_bare
 from tests.systemd.machine import Machine
@@ -56,12 +54,8 @@ def machine() -> Iterator[Machine]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with ExitStack() as stack:
-        dns = Dns(tmp_path)
-        dns.mail_host("example.test")
-        stack.enter_context(dns.child)
-        until(lambda: "ready" in dns.child.text, what="the DNS server")
-        yield World(dns, tmp_path, stack)
+    with world_of_one_test(tmp_path) as world:
+        yield world
 
 
 @pytest.fixture
