@@ -148,7 +148,8 @@ class EventStream(Service):
         self._send_soon()
 
     async def _write(self) -> None:
-        # As many as a batch has, so that batches are as large as they may be.
+        # As many as a batch has, so that batches are as large as they may be. The list itself stays, because the
+        # renderer has it too.
         records = self._waiting[:MAX_EVENTS]
         del self._waiting[:MAX_EVENTS]
         lost, self._dropped = self._dropped, 0
