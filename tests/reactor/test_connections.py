@@ -1,71 +1,27 @@
 """Connections in the relay's reactor, in clear and inside TLS: pauses of both directions, and ends at each point."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from OpenSSL import SSL
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
-from twisted.internet.interfaces import IHandshakeListener, IOpenSSLServerConnectionCreator, IPushProducer
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from harness.certificates import authority
-from mta.routing.route import Route, TlsRule
-from mta.tls.client import TrustAnchors, client_options
-from mta.tls.context import new_context
-from mta.tls.prompt_writer import PromptWriter
+from tests.drivers.connection_ends import End, ServerTls, client_tls, connect
 
-LEAF = authority().leaf(["a.test"])
 BODY = bytes(range(256)) * 8192
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-class Options:
-    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
-        context = new_context(SSL.TLS_SERVER_METHOD)
-        context.use_certificate(LEAF.certificate)
-        context.use_privatekey(LEAF.key)
-        return SSL.Connection(context, None)
-
-
-@implementer(IHandshakeListener, IPushProducer)
-class End(Protocol):
-    """One end of a connection. `begun` has come when it may be written to, `ended` when it is lost."""
-
-    transport: Any
+@implementer(IPushProducer)
+class Producer(End):
+    """An end that writes as fast as the other end reads."""
 
     def __init__(self, options: object | None) -> None:
-        self.options = options
-        self.begun: Deferred[None] = Deferred()
-        self.ended: Deferred[None] = Deferred()
-        self.received = bytearray()
-        self.awaited = len(BODY)
-        self.complete: Deferred[None] = Deferred()
+        super().__init__(options, len(BODY))
         self.pauses = 0
         self.to_write = b""
         self.writing = False
-
-    def connectionMade(self) -> None:
-        self.writer = PromptWriter(self.transport)
-        if self.options is None:
-            self.begun.callback(None)
-        else:
-            self.writer.start_tls(self.options)
-
-    def handshakeCompleted(self) -> None:
-        self.begun.callback(None)
-
-    def dataReceived(self, data: bytes) -> None:
-        self.received += data
-        if len(self.received) == self.awaited:
-            self.complete.callback(None)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.ended.callback(None)
 
     def produce(self, data: bytes) -> None:
         """Write so much of the data as the other end takes, and the rest when it takes more."""
@@ -98,21 +54,11 @@ async def turns(number: int) -> None:
 class ConnectionTests(TestCase):
     secure: ClassVar[bool] = False
 
-    async def pair(self) -> tuple[End, End]:
+    async def pair(self) -> tuple[Producer, Producer]:
         """Return the ends of a connection: the client's and the server's."""
-        server = End(Options() if self.secure else None)
-        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(lambda: server))
-        self.addCleanup(port.stopListening)
-        number = port.getHost().port
-        options = None
-        if self.secure:
-            route = Route("a.test", "127.0.0.1", number, TlsRule.REQUIRE)
-            options = client_options(route, trust=TrustAnchors())
-        client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", number), End(options))
-        await client.begun
-        await server.begun
-        for end in (client, server):
-            self.addCleanup(end.transport.abortConnection)
+        client = Producer(client_tls() if self.secure else None)
+        server = Producer(ServerTls() if self.secure else None)
+        await connect(self, client, server)
         return client, server
 
     async def test_a_paused_end_reads_nothing_and_the_rest_afterwards(self) -> None:
@@ -129,7 +75,7 @@ class ConnectionTests(TestCase):
         client, server = await self.pair()
 
         def pause(data: bytes) -> None:
-            End.dataReceived(server, data)
+            Producer.dataReceived(server, data)
             server.transport.pauseProducing()
             reactor.callLater(0, server.transport.resumeProducing)
 

@@ -3,18 +3,14 @@
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
-from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
-from zope.interface import implementer
 
-from harness.certificates import authority
-from mta.routing.route import Route, TlsRule
-from mta.tls.client import TrustAnchors, client_options
 from mta.tls.prompt_writer import PromptWriter
+from tests.drivers.connection_ends import LEAF, End, ServerTls, client_tls, connect
 
 
 class Receiver(Protocol):
@@ -70,7 +66,7 @@ class PromptWriterTests(TestCase):
     async def test_nothing_goes_around_tls(self) -> None:
         sender, receiver = await self.pair(1)
         writer = PromptWriter(sender.transport)
-        sender.transport.startTLS(authority().leaf(["a.test"]).server_options())
+        sender.transport.startTLS(LEAF.server_options())
         writer.write(b"secret secret secret")
         receiver.transport.write(b"no handshake")
         await receiver.lost
@@ -109,37 +105,10 @@ def test_a_transport_in_memory_is_written_to_and_closed_as_usual() -> None:
     assert transport.disconnecting
 
 
-@implementer(IHandshakeListener)
-class Secured(Receiver):
-    """One end of a connection that begins TLS at once."""
-
-    def __init__(self, options: object, expected: int = 1 << 30) -> None:
-        super().__init__(expected)
-        self.options = options
-        self.secure: Deferred[None] = Deferred()
-
-    def connectionMade(self) -> None:
-        self.writer = PromptWriter(self.transport)
-        self.writer.start_tls(self.options)
-
-    def handshakeCompleted(self) -> None:
-        self.secure.callback(None)
-
-
 class TlsTests(TestCase):
-    async def pair(self, expected: int) -> tuple[Secured, Secured]:
-        receiver = Secured(authority().leaf(["a.test"]).server_options(), expected)
-        server = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        port = await server.listen(Factory.forProtocol(lambda: receiver))
-        self.addCleanup(port.stopListening)
-        options = client_options(
-            Route("a.test", "127.0.0.1", port.getHost().port, TlsRule.REQUIRE), trust=TrustAnchors()
-        )
-        sender = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), Secured(options))
-        self.addCleanup(receiver.transport.abortConnection)
-        self.addCleanup(sender.transport.abortConnection)
-        await sender.secure
-        await receiver.secure
+    async def pair(self, awaited: int) -> tuple[End, End]:
+        sender, receiver = End(client_tls()), End(ServerTls(), awaited)
+        await connect(self, sender, receiver)
         return sender, receiver
 
     async def test_short_lines_go_out_under_tls_without_the_reactor_watching_the_socket(self) -> None:
@@ -153,7 +122,7 @@ class TlsTests(TestCase):
         sender, receiver = await self.pair(3)
         sender.writer.write(b"abc")
         assert await receiver.complete == b"abc"
-        sender.expected = 3
+        sender.awaited = 3
         receiver.writer.write(b"def")
         assert await sender.complete == b"def"
 
