@@ -124,18 +124,21 @@ class SecuredRouting:
         answer, mx, policy = await self._look_up(domain, with_policy=entry is None or required)
         if mx.failure and not isinstance(answer, LookupFailed):
             self._unproven(domain, "", mx.failure)
-            text = f"looking up the MX of {domain}: {mx.failure}; mail stays queued. {lifted_by(domain)}"
+            text = f"looking up the MX of {domain}: {mx.failure}; mail stays queued"
+            # No setting lifts the demand of a sender.
+            text = text if required else f"{text}. {lifted_by(domain)}"
             failed = TryLater(text, status="4.7.5", kind=ErrorKind.DNS)
             return SecuredDecision(Decision(failed, mx.ttl), PublishedDemands(domain, policy), entry)
         answer, dane = mx.answer or answer, self._dane
         published = PublishedDemands(domain, policy, mx_secure=mx.answer is not None)
         refused: Sequence[HostDemand] = ()
-        allows = published.allows if published.enforces(self._terms) else None
+        allows = published.allows if entry is None and published.enforces(self._terms) else None
         if allows is not None and isinstance(records := mx_records(domain, answer), tuple):
             refused = self._demands([each.host for each in records if not allows(each.host)], published, {})
             if len(refused) == len(records):
                 self._look_again(domain)
-                return SecuredDecision(Decision(no_host_left(domain, refused), answer.ttl), published, entry, refused)
+                failure = _no_host(published, refused, required=required, may_change=True)
+                return SecuredDecision(Decision(failure, answer.ttl), published, entry, refused)
         decision = await self._direct.by_mx(domain, answer, allows, None if dane is None else dane.begin)
         decision = replace(decision, ttl=min(decision.ttl, mx.ttl))
         findings = await self._findings(decision.routing.routes) if isinstance(decision.routing, Plan) else {}
@@ -194,9 +197,8 @@ class SecuredRouting:
                 self._unproven(published.domain, demand.host, demand.finding.reason)
         used = {demand.host: demand for demand in demands if not demand.left_out}
         if not used:
-            failure: Failed | TryLater = no_host_left(published.domain, demands)
-            if required:
-                failure = no_proven_host(published, demands, may_change=self._dane is not None and self._dane.off)
+            dane_may_work = self._dane is not None and self._dane.off
+            failure = _no_host(published, demands, required=required, may_change=dane_may_work)
             return SecuredDecision(Decision(failure, ttl), published, entry, demands)
         self._tell_unnamed(published, demands)
         routes = tuple(_demanded(route, used[route.host]) for route in plan.routes if route.host in used)
@@ -226,6 +228,15 @@ class SecuredRouting:
                 f"TLS_POLICY has {entry}, and {domain} demands more by {by}: its mail goes to hosts that need not prove"
                 " themselves so. Told once a day for each domain"
             )
+
+
+def _no_host(
+    published: PublishedDemands, demands: Sequence[HostDemand], *, required: bool, may_change: bool
+) -> Failed | TryLater:
+    """Return why a message has no host; `required` and `may_change` are about one with REQUIRETLS."""
+    if required:
+        return no_proven_host(published, demands, may_change=may_change)
+    return no_host_left(published.domain, demands)
 
 
 def _demanded(route: Route, demand: HostDemand) -> Route:

@@ -73,6 +73,31 @@ def test_mail_waits_if_dnssec_may_prove_the_hosts_later() -> None:
     assert isinstance(resolve(Setup(), "forgedmx.test"), TryLater)
 
 
+def test_mail_waits_for_the_demand_of_its_sender_if_the_policy_names_no_host() -> None:
+    setup = Setup({"a.test": sts_policy("enforce", "*.x.a.test")})
+    later = resolve(setup, "a.test")
+    assert isinstance(later, TryLater)
+    assert later.text == (
+        "the sender demands REQUIRETLS, and no MX host may get such mail: mx1.a.test: the MTA-STS policy of a.test does"
+        " not name it; mx2.a.test: the MTA-STS policy of a.test does not name it"
+    )
+    assert later.status == "4.7.30"
+    assert setup.policies.again == ["a.test"]
+
+
+def test_no_setting_is_named_that_does_not_lift_the_demand_of_a_sender() -> None:
+    assert "TLS_POLICY" in Setup().waits("forgedmx.test").text
+    assert "TLS_POLICY" not in resolve(Setup(), "forgedmx.test").text
+
+
+def test_the_operators_policy_goes_before_that_of_the_domain_which_may_prove_hosts_all_the_same() -> None:
+    for level in ("opportunistic", "verify"):
+        unnamed = Setup({"a.test": sts_policy("enforce", "*.x.a.test")}, f"a.test={level}")
+        assert set(proofs(resolve(unnamed, "a.test"))) == {"mx1.a.test", "mx2.a.test"}
+        named = Setup({"plain.test": NAMED}, f"plain.test={level}")
+        assert set(proofs(resolve(named, "plain.test"))) == {"mx.plain.test"}
+
+
 def test_records_of_which_none_can_be_used_are_no_proof() -> None:
     setup = Setup()
     setup.zone.records["_25._tcp.mx1.dane.test"] = {"TLSA": [TlsaRecord(1, 1, 1, b"p" * 32)]}
