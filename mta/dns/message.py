@@ -45,6 +45,8 @@ class RecordType(enum.Enum):
     AAAA = dns.rdatatype.AAAA
     TXT = dns.rdatatype.TXT
     TLSA = dns.rdatatype.TLSA
+    #: Only for the question whether it is proven: other look-ups follow it.
+    CNAME = dns.rdatatype.CNAME
     #: Only for the question whether they are proven: `interpret` does not read the records.
     DNSKEY = dns.rdatatype.DNSKEY
 

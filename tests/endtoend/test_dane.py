@@ -175,6 +175,18 @@ def test_an_mx_host_that_is_a_cname_has_its_records_at_the_target_or_at_the_name
     assert sink.server_names == [name if at == "name" else target]
 
 
+def test_an_mx_host_whose_cname_leads_out_of_the_signed_zones_has_its_records_at_the_name(running, world, domain):
+    name, target = f"mx.{domain}", f"mail.{running.name()}"
+    world.domain(target.partition(".")[2], signed=False)
+    shown, wrong = self_signed([target]), self_signed([target])
+    world.host(target, shows=shown)
+    world.tree.set(name, "CNAME", f"{target}.")
+    publish_tlsa(world, target, tlsa(3, 1, wrong.certificate))
+    publish_tlsa(world, name, tlsa(3, 1, shown.certificate))
+    running.send(domain)
+    assert running.tls(domain).endswith(" dane")
+
+
 def test_a_resolver_that_strips_signatures_is_told_once_and_mail_flows(secure):
     secure.dns.alterations = [strip_signatures]
     running = SharedRelay(secure)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from harness.zone import Zone, ZoneResolver
-from mta.dns.answers import FAILURE_TTL, LookupFailed
+from mta.dns.answers import FAILURE_TTL, Found, LookupFailed, NoData
 from mta.dns.dnssec.authenticity import Security, ValidatedAnswer
 from mta.dns.message import RecordType
 from mta.sts.policy import StsMode, StsPolicy
@@ -26,7 +26,7 @@ class ZoneAuthenticity:
     async def look_up(self, name: str, rdtype: RecordType) -> ValidatedAnswer:
         self.asked.append((name, rdtype.name))
         chain = [name]
-        while target := self._zone.alias(chain[-1]):
+        while rdtype is not RecordType.CNAME and (target := self._zone.alias(chain[-1])):
             chain.append(target)
         for each in chain:
             if each in self.bogus:
@@ -35,6 +35,8 @@ class ZoneAuthenticity:
         answer = self._resolver.find(name, rdtype.name)
         if rdtype is RecordType.MX:
             answer = await self._resolver.mx(name)
+        if rdtype is RecordType.CNAME and isinstance(answer, NoData) and (target := self._zone.alias(name)):
+            answer = Found((target,), answer.ttl, name)
         if isinstance(answer, LookupFailed):
             return ValidatedAnswer(answer, Security.BOGUS, answer.reason)
         if self.usable and all(f".{each}".endswith(tuple(f".{zone}" for zone in self.signed)) for each in chain):

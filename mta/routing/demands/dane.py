@@ -1,7 +1,7 @@
 """DANE: the TLSA records of an MX host, and whether DNSSEC proves them (RFC 7672 section 2.2).
 
-Records are asked for only if the addresses of the host are proven, because servers of zones without DNSSEC may fail on
-record types that they do not know.
+Records are asked for only if the addresses of the host, or its CNAME, are proven, because servers of zones without
+DNSSEC may fail on record types that they do not know.
 """
 
 import enum
@@ -114,14 +114,20 @@ class Dane:
         addresses = await self._authenticity.look_up(host, RecordType.AAAA if by_ipv6 else RecordType.A)
         self._began = True
         ttl = addresses.answer.ttl
-        match addresses.security:
-            case Security.INSECURE:
-                return TlsaFinding(TlsaState.INSECURE, ttl, reason=addresses.reason)
-            case Security.BOGUS:
-                return TlsaFinding(TlsaState.FAILED, ttl, reason=f"addresses of {host}: {_reason(addresses)}")
+        if addresses.security is Security.BOGUS:
+            return TlsaFinding(TlsaState.FAILED, ttl, reason=f"addresses of {host}: {_reason(addresses)}")
         target = addresses.answer.name if isinstance(addresses.answer, Found) else host
         # A host that is a CNAME may have its records at either name; those of the target count first.
-        for base in dict.fromkeys((target, host)):
+        bases = dict.fromkeys((target, host))
+        if addresses.security is Security.INSECURE:
+            alias = None if target == host else await self._authenticity.look_up(host, RecordType.CNAME)
+            if alias is None or alias.security is Security.INSECURE:
+                return TlsaFinding(TlsaState.INSECURE, ttl, reason=addresses.reason)
+            if alias.security is Security.BOGUS:
+                return TlsaFinding(TlsaState.FAILED, ttl, reason=f"CNAME of {host}: {_reason(alias)}")
+            # Only the target is in a zone that is not signed (RFC 7672 section 2.1.3).
+            bases = {host: None}
+        for base in bases:
             finding = await self._at(base, port)
             ttl = min(ttl, finding.ttl)
             if finding.state is not TlsaState.ABSENT:

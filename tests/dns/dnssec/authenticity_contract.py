@@ -97,6 +97,16 @@ class AuthenticityContract:
             assert isinstance(found.answer, Found)
             assert found.answer.name == target
 
+    async def test_a_cname_is_as_secure_as_its_own_zone(self) -> None:
+        for name, security, target in (
+            ("out.secure.test", self.secure, "mx.plain.test"),
+            ("in.plain.test", Security.INSECURE, "mx.secure.test"),
+        ):
+            found = await self.ask(name, RecordType.CNAME)
+            assert found.security is security, (name, found)
+            assert isinstance(found.answer, Found)
+            assert (found.answer.records, found.answer.name) == ((target,), name)
+
     async def test_a_circle_of_cnames_is_a_failed_look_up(self) -> None:
         found = await self.ask("circle.secure.test")
         assert isinstance(found.answer, LookupFailed)

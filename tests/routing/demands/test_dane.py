@@ -46,7 +46,12 @@ ZONE: dict[str, dict[str, Any]] = {
     "_25._tcp.here.signed.test": {"TLSA": [OTHER]},
     "neither.signed.test": {"CNAME": "bare.signed.test"},
     "out.signed.test": {"CNAME": "mx.plain.test"},
-    "_25._tcp.out.signed.test": {"TLSA": [EE]},
+    "outbare.signed.test": {"CNAME": "mx.plain.test"},
+    "outforged.signed.test": {"CNAME": "mx.plain.test", "FAIL_KIND": "CNAME"},
+    "from.plain.test": {"CNAME": "also.plain.test"},
+    "also.plain.test": {"A": ["192.0.2.10"]},
+    "_25._tcp.from.plain.test": {"TLSA": [EE]},
+    "_25._tcp.out.signed.test": {"TLSA": [OTHER]},
     "tobroken.signed.test": {"CNAME": "broken.signed.test"},
     "_25._tcp.tobroken.signed.test": {"TLSA": [EE]},
     # The records themselves may be elsewhere.
@@ -82,6 +87,8 @@ def records(host: str, port: int = 25, **kwargs: Any) -> TlsaFinding:
         ("alias.signed.test", "target.signed.test", EE),
         ("both.signed.test", "target.signed.test", EE),
         ("here.signed.test", "here.signed.test", OTHER),
+        # Those of the target, whose zone is not signed, do not count.
+        ("out.signed.test", "out.signed.test", OTHER),
         ("elsewhere.signed.test", "elsewhere.signed.test", OTHER),
     ],
 )
@@ -97,7 +104,13 @@ def test_proven_records_are_found_at_the_target_of_a_cname_first(host: str, base
         ("neither.signed.test", TlsaState.ABSENT, "no TLSA records"),
         ("unsigned.signed.test", TlsaState.ABSENT, "no TLSA records (the zone is not signed)"),
         ("mx.plain.test", TlsaState.INSECURE, "not proven by DNSSEC (the zone is not signed)"),
-        ("out.signed.test", TlsaState.INSECURE, "not proven by DNSSEC (the zone is not signed)"),
+        ("from.plain.test", TlsaState.INSECURE, "not proven by DNSSEC (the zone is not signed)"),
+        ("outbare.signed.test", TlsaState.ABSENT, "no TLSA records"),
+        (
+            "outforged.signed.test",
+            TlsaState.FAILED,
+            "the look-up of the TLSA records failed (CNAME of outforged.signed.test: SERVFAIL)",
+        ),
         ("pkix.signed.test", TlsaState.UNUSABLE, "TLSA records that SMTP cannot use"),
         (
             "broken.signed.test",
