@@ -3,6 +3,9 @@
 Statements run in the reactor thread, where they cost microseconds. Calls that wait for the disk or for another program
 (COMMIT, a contended BEGIN, work marked heavy) run in a thread of their own. Only one of the two threads uses the
 connection at a time.
+
+Operations that are not urgent run ahead, while the connection is idle: their transaction stays open until the next
+urgent operation joins it, for which BEGIN and their statements are then done (measured: 60 us of a lone client's 800).
 """
 
 import sqlite3
@@ -61,13 +64,15 @@ def no_step(_name: str) -> None:
 
 
 class _Operation(Generic[T]):
-    __slots__ = ("alone", "done", "heavy", "result", "urgent", "work")
+    __slots__ = ("alone", "done", "heavy", "ran", "result", "urgent", "work")
 
     def __init__(self, work: Callable[[], T], heavy: bool, urgent: bool) -> None:
         self.work = work
         self.heavy = heavy
         self.urgent = urgent
         self.alone = False
+        # Whether the open transaction has its changes.
+        self.ran = False
         self.done: Deferred[T] = Deferred()
         self.result: T
 
@@ -83,13 +88,17 @@ class _Transaction:
         self._step = step
         self._patience = patience
         self._ledger = ledger
+        #: Whether it has begun and has not ended.
+        self.is_open = False
         self.committing = False
         # Whether a sync of the WAL failed. The system may then take its pages for clean though they are not on disk,
         # and the next sync succeeds without writing them.
         self._sync_failed = False
 
     def begin(self) -> bool:
-        """Begin, or return False if another program has the lock or the WAL must be reset first."""
+        """Begin unless it is open; return False if another program has the lock or the WAL must be reset first."""
+        if self.is_open:
+            return True
         if self._sync_failed:
             return False
         try:
@@ -98,7 +107,7 @@ class _Transaction:
             if primary_code(error) == sqlite3.SQLITE_BUSY:
                 return False
             raise
-        self._ledger.begin()
+        self._begun()
         return True
 
     def begin_patiently(self) -> None:
@@ -110,15 +119,19 @@ class _Transaction:
             self._connection.execute(SQL.begin)
         finally:
             self._connection.execute("PRAGMA busy_timeout = 0")
+        self._begun()
+
+    def _begun(self) -> None:
+        self.is_open = True
         self._ledger.begin()
 
     def execute(self, batch: _Batch) -> None:
-        """Do the work of all operations that never wait for the disk."""
+        """Do the work of all operations that never wait for the disk and did not run ahead."""
         light = True
         for operation in batch:
             if operation.heavy:
                 light = False
-            else:
+            elif not operation.ran:
                 operation.result = operation.work()
         # In the reactor thread if possible, because the other thread must first wait for the interpreter's lock.
         if light:
@@ -141,6 +154,7 @@ class _Transaction:
         except sqlite3.Error as error:
             self._sync_failed = self._sync_failed or primary_code(error) == sqlite3.SQLITE_IOERR
             raise
+        self.is_open = False
         self._step("answer")
 
     def _reset_wal(self) -> None:
@@ -152,6 +166,7 @@ class _Transaction:
 
     def roll_back(self) -> None:
         """Roll back the transaction, if there is one."""
+        self.is_open = False
         self._ledger.roll_back()
         if self._connection.in_transaction:
             self._connection.execute(SQL.rollback)
@@ -183,6 +198,8 @@ class GroupCommit:
         self._run = run
         self._delay = None if call_later is None else CommitDelay(call_later, self._flush)
         self._waiting: _Batch = []
+        # The number of waiting operations that ran ahead, or MAX_BATCH if one of them cannot.
+        self._ahead = 0
         # Whether the waiting operations are to be started as soon as the connection is free.
         self._urgent = False
         self._busy = False
@@ -208,6 +225,8 @@ class GroupCommit:
             self._flush()
         else:
             self._delay.begin(max_delay)
+            if not self._busy:
+                self._run_ahead()
         return operation.done
 
     @property
@@ -242,13 +261,35 @@ class GroupCommit:
             if self._start(self._take()):
                 return
         self._busy = False
+        if self._waiting:
+            self._run_ahead()
         idle, self._idle = self._idle, []
         for waiter in idle:
             waiter.callback(None)
 
+    def _run_ahead(self) -> None:
+        """Do the work of waiting operations while the connection is idle, so that the next urgent one need not wait.
+
+        An error rolls the transaction back. The operations are repeated when they are due, and the error is handled
+        then.
+        """
+        try:
+            while self._ahead < min(len(self._waiting), MAX_BATCH):
+                operation = self._waiting[self._ahead]
+                if operation.heavy or not self._transaction.begin():
+                    return
+                operation.result = operation.work()
+                operation.ran = True
+                self._ahead += 1
+        except Exception:  # noqa: BLE001 (the caller of the operation gets every error)
+            if self._transaction.is_open:
+                self._roll_back(self._waiting)
+            self._ahead = MAX_BATCH
+
     def _take(self) -> _Batch:
         size = 1 if self._waiting[0].alone else MAX_BATCH
         batch, self._waiting = self._waiting[:size], self._waiting[size:]
+        self._ahead = 0
         self._urgent = bool(self._waiting)
         return batch
 
@@ -301,7 +342,7 @@ class GroupCommit:
     def _not_committed(self, failure: Failure, batch: _Batch) -> None:
         if self._transaction.committing and primary_code(failure.value) != sqlite3.SQLITE_FULL:
             # The transaction may be on disk or not, so it is neither reported as stored nor repeated.
-            self._roll_back()
+            self._roll_back(batch)
             unknown = CommitUnknown(str(as_queue_error(failure.value)))
             unknown.__cause__ = failure.value
             self._fail(batch, unknown)
@@ -311,7 +352,7 @@ class GroupCommit:
 
     def _undo(self, batch: _Batch, error: BaseException | None) -> None:
         """Roll back a batch in which an operation failed, and repeat its operations, each in its own transaction."""
-        self._roll_back()
+        self._roll_back(batch)
         if len(batch) == 1 or self._broken:
             self._fail(batch, error)
             return
@@ -320,7 +361,10 @@ class GroupCommit:
         self._waiting[:0] = batch
         self._urgent = True
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, batch: _Batch) -> None:
+        """Roll back the transaction of a batch."""
+        for operation in batch:
+            operation.ran = False
         try:
             self._transaction.roll_back()
         except sqlite3.Error as error:
