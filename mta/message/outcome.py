@@ -6,7 +6,6 @@ A rule of the operator may have a recipient discarded instead of an attempt.
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from mta.fast_value import fast_value
 from mta.smtp.replies import Reply
@@ -86,8 +85,11 @@ class Discarded:
 
     #: The place of the rule, and its name if it has one: `20-routes.toml:3 "no newsletters"`.
     rule: str
-    #: No host was asked.
-    host: ClassVar[str] = ""
+
+    @property
+    def host(self) -> str:
+        """Empty, because no host was asked."""
+        return ""
 
     @property
     def text(self) -> str:

@@ -4,7 +4,7 @@ import typing
 
 import pytest
 
-from mta.message.outcome import Delivered, ErrorKind, Failed, Outcome, TryLater
+from mta.message.outcome import Delivered, Discarded, ErrorKind, Failed, Outcome, TryLater
 
 
 def test_there_are_three_outcomes_and_each_has_a_status_of_its_class() -> None:
@@ -26,3 +26,8 @@ def test_a_failure_can_be_sent_to_another_process_as_words(kind: ErrorKind | Non
     failure = TryLater("connection refused", "mx.test[192.0.2.1]:25", "4.4.1", kind=kind)
     assert all(type(word) is str for word in failure.words)
     assert TryLater.of_words(*failure.words) == failure
+
+
+def test_a_recipient_that_a_rule_discarded_has_the_rule_as_its_text_and_no_host() -> None:
+    discarded = Discarded('20-routes.toml:3 "no newsletters"')
+    assert (discarded.text, discarded.host) == ('discarded by the rule 20-routes.toml:3 "no newsletters"', "")
