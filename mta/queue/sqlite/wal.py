@@ -26,7 +26,9 @@ from mta.queue.sqlite.statements import SQL
 
 # The WAL has one header, and one more before each page (sqlite.org/walformat.html, section 2).
 _HEADER, _FRAME_HEADER = 32, 24
-_PIECE = bytes(1 << 20)
+# Pieces of this size, because Linux keeps a piece as one folio of its page cache, and ext4 looks at each block of the
+# folio for each page that SQLite then writes: with 1 MiB a page took 5.1 us of CPU in place of 2.0 (measured on 6.18).
+_PIECE = bytes(64 << 10)
 
 
 def _wal_octets(pages: int) -> int:
