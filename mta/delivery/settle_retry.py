@@ -26,15 +26,17 @@ _log = Logger()
 
 
 class PendingSettlement:
-    """A settlement or release that the queue could not write."""
+    """A settlement or release that the queue has not written yet."""
 
-    __slots__ = ("_pause", "_waiter", "job", "newer", "withdrawn")
+    __slots__ = ("_pause", "_waiter", "failed", "job", "newer", "withdrawn")
 
     def __init__(self, job: Job | None) -> None:
         #: The job that is settled; None for a release.
         self.job = job
         #: A claim of the same message that came during an attempt.
         self.newer: Claim | None = None
+        #: Whether an attempt has failed.
+        self.failed = False
         #: Whether no further attempt is to be made.
         self.withdrawn = False
         self._pause = FIRST_PAUSE
@@ -85,7 +87,7 @@ class SettlementRetrier:
         self._clock = context.clock
         self._event_log = context.event_log
         self._stopping = False
-        #: The settlements and releases that the queue could not write, by message.
+        #: The settlements and releases that the queue has not written yet, by message.
         self.pending: dict[QueueId, PendingSettlement] = {}
 
     async def settle(self, job: Job) -> Claim | None:
@@ -127,42 +129,39 @@ class SettlementRetrier:
             pending.wake()
 
     async def _write(self, id: QueueId, attempt: Attempt, job: Job | None) -> Claim | None:
-        try:
-            due = await attempt()
-        except Exception:  # noqa: BLE001 (after a bug in the relay it is tried again as well)
-            return await self._retry(id, attempt, job, Failure())
-        if due is not None:
-            self._claimer.due_at(due)
-        return None
+        """Write, and try again until it succeeds or the relay stops; return a newer claim that work must begin on.
 
-    async def _retry(self, id: QueueId, attempt: Attempt, job: Job | None, failure: Failure) -> Claim | None:
-        """Repeat a failed attempt until it succeeds, or until the relay stops."""
-        self._tell(id, failure)
+        Such a claim may come during the first attempt already. When the wall clock goes forward by more than a lease,
+        the queue may give the message out again before the job has left the work, and answer afterwards.
+        """
         if (before := self.pending.get(id)) is not None:
             # Its lease was lost to the claim under which this was done.
             before.withdraw()
         pending = self.pending[id] = PendingSettlement(job)
-        while await self._may_retry(id, pending, failure):
+        while True:
             try:
                 due = await attempt()
-            except Exception:  # noqa: BLE001 (as above)
-                failure = Failure()
-                pending.use_newer_claim()
+            except Exception:  # noqa: BLE001 (after a bug in the relay it is tried again as well)
+                if not await self._may_retry(id, pending, Failure()):
+                    break
                 continue
-            if due is None and pending.use_newer_claim():
-                # The claim was there first, so that the attempt was made under a lease that was lost.
-                self.pending.pop(id, None)
-                return await self._write(id, attempt, job)
             if due is not None:
                 self._claimer.due_at(due)
+            elif pending.use_newer_claim():
+                # The claim was there first, so that the attempt was made under a lease that was lost.
+                continue
             break
         if self.pending.get(id) is pending:
             del self.pending[id]
         return pending.newer
 
     async def _may_retry(self, id: QueueId, pending: PendingSettlement, failure: Failure) -> bool:
-        """Wait until the next attempt; return False if there is to be none."""
+        """Log the first failure, and wait until the next attempt; return False if there is to be none."""
         text = failure.getErrorMessage()
+        if not pending.failed:
+            pending.failed = True
+            self._tell(id, failure)
+        pending.use_newer_claim()
         if pending.withdrawn:
             return False
         if pending.job is not None and failure.check(BodyLost) and defer_lost_bodies(pending.job.results, text):

@@ -1,7 +1,9 @@
 """The wall clock is set while mail waits: nothing is given up untried, and nothing waits for the old time to come."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,13 +19,23 @@ from mta.delivery.settlement import Settler
 from mta.event_log.log import EventLog
 from mta.message.outcome import Outcome, TryLater
 from mta.queue.ids import IdSource
-from mta.queue.interface import Action, Claim, NewMail, Pending, Query, Status
+from mta.queue.interface import (
+    Action,
+    Claim,
+    DeferralFilter,
+    NewMail,
+    Pending,
+    Query,
+    Settlement,
+    Status,
+)
 from mta.queue.memory import MemoryQueue
 from mta.retry_schedule import RetrySchedule, RetryStep, RetryTerms, Shape
 from mta.rules.book import CurrentRules
 from tests.fakes.connector import FakeConnector, delivers
 from tests.fakes.router import FakeRouter
 
+T = TypeVar("T")
 NOW = 1_000_000.0
 DAY = 86400.0
 YEAR = 366 * DAY
@@ -35,6 +47,35 @@ DOWN = TryLater("cannot connect: refused", "mx.test[192.0.2.1]:25", "4.4.1")
 
 def refuses_for_now(request: DeliveryRequest) -> dict[int, Outcome]:
     return {pending.index: LATER for pending in request.recipients}
+
+
+class LateAnswers(MemoryQueue):
+    """Gives the answers to claims and settlements when the test says so, in their order, as a queue on disk does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late = False
+        self.answers: list[Callable[[], None]] = []
+
+    def claim(
+        self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
+    ) -> Deferred[list[Claim]]:
+        return self.later(super().claim(now, limit, lease, deferral_filter))
+
+    def settle(self, settlement: Settlement) -> Deferred[bool]:
+        return self.later(super().settle(settlement))
+
+    def later(self, done: Deferred[T]) -> Deferred[T]:
+        if not self.late:
+            return done
+        answer: Deferred[T] = Deferred()
+        self.answers.append(lambda: done.chainDeferred(answer))
+        return answer
+
+    def answer(self) -> None:
+        self.late = False
+        while self.answers:
+            self.answers.pop(0)()
 
 
 class Nowhere:
@@ -53,7 +94,7 @@ class JumpTests(SynchronousTestCase):
         self.ahead = 0.0
         self.lines: list[str] = []
         event_log = EventLog(self.lines.append, self.wall_clock)
-        self.queue = MemoryQueue()
+        self.queue = LateAnswers()
         self.connector = FakeConnector()
         reporter = DsnReporter("relay.test", IdSource(tag=3), RETRY)
         context = DeliveryContext(self.clock, self.wall_clock, event_log)
@@ -132,6 +173,19 @@ class JumpTests(SynchronousTestCase):
         self.set_clock(YEAR)
         assert len(self.connector.plans) > opened
         assert [self.statuses(new) for new in mails] == [[Status.DELIVERED]] * 5
+
+    def test_a_day_ahead_mail_that_is_being_recorded_as_delivered_is_not_sent_again(self) -> None:
+        self.connector.held = True
+        new = self.hand_over("bob@b.test")
+        (connection,) = self.connector.connections
+        self.queue.late = True
+        # The lease is over by this clock, and the queue gives the message out again.
+        self.set_clock(DAY)
+        connection.answer()
+        self.queue.answer()
+        self.clock.advance(1)
+        assert len(self.connector.requests) == 1
+        assert self.statuses(new) == [Status.DELIVERED]
 
     def test_a_day_back_what_is_made_due_is_tried_at_once_though_its_host_was_down(self) -> None:
         self.connector.down = DOWN

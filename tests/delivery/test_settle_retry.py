@@ -104,6 +104,23 @@ class SettlementRetrierTests(SynchronousTestCase):
         assert self.queue.asked == [self.claim, self.claim, self.newer]
         assert self.successResultOf(settling) is None
 
+    def test_a_lease_that_is_lost_during_the_first_attempt_is_settled_under_the_newer_claim(self) -> None:
+        answer: Deferred[float | None] = Deferred()
+        settling = self.settle(answer, succeed(None))
+        assert self.retrier.renew(self.newer)
+        answer.callback(None)
+        assert self.queue.asked == [self.claim, self.newer]
+        assert self.successResultOf(settling) is None
+        assert (self.retrier.pending, self.lines) == ({}, [])
+
+    def test_a_newer_claim_of_a_message_that_is_being_released_is_worked_on(self) -> None:
+        answer: Deferred[float | None] = Deferred()
+        releasing = self.release(answer)
+        assert not self.retrier.renew(self.newer)
+        answer.callback(None)
+        self.successResultOf(releasing)
+        assert self.retrier.pending == {}
+
     def test_a_newer_claim_of_a_message_that_was_settled_in_time_is_worked_on(self) -> None:
         answer: Deferred[float | None] = Deferred()
         settling = self.settle(fail(BROKEN), answer)

@@ -83,3 +83,16 @@ def test_a_start_by_another_clock_tries_waiting_mail_at_once_and_gives_up_none_u
     relay.wait_until_empty()
     assert tokens(sink) == ["0", "1", "2", "new"]
     assert relay.events("failed") == []
+
+
+def test_a_clock_that_goes_forward_by_hours_again_and_again_has_no_message_sent_twice(world, clock):
+    sink = world.sink(Rule("RCPT", "550 5.1.1 no such user", match="never"))
+    relay = relay_by(clock, world, sink)
+    number = 200
+    with relay.client() as client:
+        for count in range(number):
+            # For the report of each failure the relay looks into the queue, where by now all leases have run out.
+            client.sendmail("a@sender.test", "never@example.test" if count % 2 else TO, mail(f"{count}"))
+            clock.ahead += 7200.0
+    relay.wait_until_empty()
+    assert len(set(tokens(sink))) == len(sink.messages) == number
