@@ -1,6 +1,5 @@
 """The real daemon as an operator starts it: a process of its own, configured by environment variables alone."""
 
-import json
 import os
 import smtplib
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import mta
+from harness.log_lines import CutLine, read_line
 from harness.processes import Child, free_port, greets
 from harness.waiting import PATIENCE, until
 from mta.admin.wire.messages import entry_object
@@ -107,11 +107,11 @@ class Daemon:
             self.child.stop()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the event log's events of this name so far."""
+        """Return the event log's events of this name so far, without those of which a kill has cut the line."""
         # The last line may not be complete yet.
         whole, _, _ = self.child.text.rpartition("\n")
-        lines = (line for line in whole.splitlines() if line.startswith("{"))
-        return [event for line in lines if (event := json.loads(line)).get("event") == name]
+        pieces = (piece for line in whole.split("\n") if line.startswith("{") for piece in read_line(line))
+        return [piece for piece in pieces if not isinstance(piece, CutLine) and piece.get("event") == name]
 
     def wait_for_events(self, name: str, number: int = 1, seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """Wait until there are this many events of a name and return them."""

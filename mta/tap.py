@@ -51,7 +51,7 @@ from mta.daemon.systemd import ManagerService, find_manager
 from mta.dkim.keyring import DkimKeyError
 from mta.event_log.lines import FORMATS
 from mta.event_log.log import EventLog
-from mta.event_log.output import Output, TwistedObserver
+from mta.event_log.output import Output, TwistedObserver, end_cut_line
 from mta.inbound.sockets.port_rule import RELAY_PORT, SUBMISSION_PORT, SUBMISSION_TLS_PORT, ListeningSocket, PortRule
 from mta.inbound.sockets.ports import NoSuchProtocol, PortError, bind
 from mta.queue.disk.queue_dir import create_for, worker_home
@@ -91,6 +91,8 @@ class Options(usage.Options):
         """Read the settings, or end the program with all mistakes."""
         look_for_garbage_rarely()
         ignore_signals()
+        for descriptor in (1, 2):
+            end_cut_line(descriptor)
         install_unless_chosen()
         from twisted.internet import reactor  # noqa: PLC0415  it is chosen only now
 

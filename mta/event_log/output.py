@@ -5,6 +5,7 @@ it for all of them, because the flag belongs to the open file and not to the des
 is opened a second time, and a socket gets a flag with each call.
 """
 
+import fcntl
 import os
 import select
 import socket
@@ -98,6 +99,29 @@ def write_out(descriptor: int, lines: bytes, timeout: float) -> None:
         while left and sink.wait(timeout):
             left = left[sink.write(left) :]
     sink.close()
+
+
+def end_cut_line(descriptor: int) -> None:
+    """Add a line end to a file that ends within a line, because the process that wrote it before was killed.
+
+    Otherwise the first line of this process would follow on the same line. Nothing is done to a pipe or a terminal, nor
+    to a file that this process may not read.
+    """
+    with suppress(OSError):
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            appending = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
+            end = os.lseek(descriptor, 0, os.SEEK_END if appending else os.SEEK_CUR)
+            if end and _octet(descriptor, end - 1) not in {b"", b"\n"}:
+                os.write(descriptor, b"\n")
+
+
+def _octet(descriptor: int, at: int) -> bytes:
+    """Return the octet of a file that is open for writing; empty beyond its end. Raises OSError."""
+    reading = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(reading, 1, at)
+    finally:
+        os.close(reading)
 
 
 @dataclass(slots=True)

@@ -69,8 +69,9 @@ class DayFiles:
     def note_sent(self, begin: int, domain: str, target: str) -> None:
         """Note durably that a report was sent. Raises OSError."""
         path = self._directory / _name(begin, _SENT)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFELY, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _SAFELY, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            _drop_cut_line(descriptor)
             file.write(f"{domain} {target}\n".encode())
             file.flush()
             os.fsync(descriptor)
@@ -90,6 +91,13 @@ class DayFiles:
 def as_text(tally: Tally) -> str:
     """Return the sessions as text, for `DayFiles.write`."""
     return json.dumps(tally_object(tally))
+
+
+def _drop_cut_line(descriptor: int) -> None:
+    """Remove the part of a line that a crash or a full disk left at the end of a file. Raises OSError."""
+    end = os.fstat(descriptor).st_size
+    if end and os.pread(descriptor, 1, end - 1) != b"\n":
+        os.ftruncate(descriptor, os.pread(descriptor, end, 0).rfind(b"\n") + 1)
 
 
 def _name(begin: int, ending: str) -> str:

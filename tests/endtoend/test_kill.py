@@ -120,6 +120,7 @@ def test_every_accepted_message_arrives_though_the_daemon_is_killed_again_and_ag
     assert sink.faults == []
     assert books.spoilt == []
     assert lines.faults == []
+    assert len(lines.cut) <= killer.kills.total()
     assert books.copies <= lines.reasons
     assert_the_books_agree(relay, books, killer.removed, load.owed)
 
@@ -150,6 +151,7 @@ def test_a_worker_that_is_killed_again_and_again_leaves_a_ledger_that_adds_up(wo
     with capsys.disabled():
         print(f"\n{len(lines.faults)} workers killed, {load.books.copies.total()} duplicates", end=" ")
     assert all("was killed by SIGKILL" in line for line in lines.faults)
+    assert len(lines.cut) <= len(lines.faults)
     assert load.books.spoilt == []
     assert load.books.copies <= lines.reasons
     assert_the_books_agree(relay, load.books, set(), load.owed)

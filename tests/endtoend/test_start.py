@@ -63,6 +63,15 @@ def test_all_mistakes_in_the_settings_are_reported_together_and_no_file_is_creat
     assert not relay.mail_dir.exists()
 
 
+def test_the_output_goes_on_with_a_line_of_its_own_after_one_that_a_kill_has_cut(tmp_path):
+    relay = Daemon(tmp_path / "relay", PORT="none")
+    cut = '{"time": "2026-11-30T14:39:16.979Z", "event": "acc'
+    relay.child.output.write_text(cut)
+    before, mistake, *_ = relay.start_and_fail().split("\n")
+    assert before == cut
+    assert mistake.startswith("smtprelay: PORT")
+
+
 @pytest.mark.parametrize(
     ("wrong", "workers"),
     [

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mta.event_log.lines import render_json
 from mta.event_log.log import EventLog
-from mta.event_log.output import MAX_WAITING, Output, TwistedObserver
+from mta.event_log.output import MAX_WAITING, Output, TwistedObserver, end_cut_line
 
 
 class OutputTests(SynchronousTestCase):
@@ -50,6 +50,41 @@ class OutputTests(SynchronousTestCase):
         output.write("lost\n")
         self.clock.advance(0.02)
         os.close(writing)
+
+
+class CutLineTests(SynchronousTestCase):
+    """The output goes to a file to which another process has written."""
+
+    def ended(self, content: bytes, flags: int, at: int = 0) -> bytes:
+        """Return the content of a file after its cut line was ended, and a line was written."""
+        path = Path(self.mktemp())
+        path.write_bytes(content)
+        descriptor = os.open(path, os.O_WRONLY | flags)
+        try:
+            os.lseek(descriptor, at, os.SEEK_SET)
+            end_cut_line(descriptor)
+            os.write(descriptor, b"two\n")
+        finally:
+            os.close(descriptor)
+        return path.read_bytes()
+
+    def test_a_line_that_was_cut_is_ended(self) -> None:
+        assert self.ended(b"one\ncu", os.O_APPEND) == b"one\ncu\ntwo\n"
+        assert self.ended(b"one\ncu", 0, at=6) == b"one\ncu\ntwo\n"
+
+    def test_whole_lines_and_an_empty_file_stay_as_they_are(self) -> None:
+        assert self.ended(b"one\n", os.O_APPEND) == b"one\ntwo\n"
+        assert self.ended(b"one\ncu", 0, at=4) == b"one\ntwo\n"
+        assert self.ended(b"", os.O_APPEND) == b"two\n"
+        assert self.ended(b"", 0, at=2) == b"\0\0two\n"
+
+    def test_a_pipe_or_a_closed_descriptor_gets_nothing(self) -> None:
+        reading, writing = os.pipe()
+        end_cut_line(writing)
+        os.close(writing)
+        end_cut_line(writing)
+        assert os.read(reading, 1) == b""
+        os.close(reading)
 
 
 class StoppedReaderTests(SynchronousTestCase):

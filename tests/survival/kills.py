@@ -7,9 +7,10 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from harness.daemon import Daemon
+from harness.log_lines import CutLine, read_line
 from harness.sink import Sink
 from harness.sink_rules import Message, Rule
 from tests.endtoend.mails import mail
@@ -178,6 +179,8 @@ class Lines:
         #: How often each address was said to have perhaps been delivered before, at a start or not.
         self.reasons: Counter[str] = Counter()
         self.faults: list[str] = []
+        #: The lines that a kill has cut: at most one for each.
+        self.cut: list[str] = []
         self._finding = False
 
     def read(self) -> int:
@@ -186,13 +189,16 @@ class Lines:
             file.seek(self._at)
             whole, end, _ = file.read().rpartition(b"\n")
         self._at += len(whole) + len(end)
-        for line in whole.splitlines():
-            self._take(line)
+        for line in whole.split(b"\n"):
+            for piece in read_line(line.decode(errors="replace")):
+                self._take(piece)
         return self.started
 
-    def _take(self, line: bytes) -> None:
-        event = json.loads(line)
-        name, to = event["event"], event.get("to", "").strip("<>")
+    def _take(self, piece: dict[str, Any] | CutLine) -> None:
+        if isinstance(piece, CutLine):
+            self.cut.append(piece.text)
+        event = piece.event if isinstance(piece, CutLine) else piece
+        name, to = event.get("event"), event.get("to", "").strip("<>")
         # A start tells all that it found in one go.
         if name == "recovered":
             self.found, self._finding = Counter(), True
@@ -200,8 +206,8 @@ class Lines:
             self._finding = False
         elif self._finding:
             self.found[to] += 1
-        if name == "possible-duplicate" or (name == "deferred" and "may have been taken" in event["reply"]):
+        if name == "possible-duplicate" or (name == "deferred" and "may have been taken" in event.get("reply", "")):
             self.reasons[to] += 1
         self.started += name == "started"
         if name in {"fault", "trouble"}:
-            self.faults.append(line.decode())
+            self.faults.append(str(piece))

@@ -136,7 +136,7 @@ class SharedQueue:
         named: Counter[str] = Counter()
         for relay in self.relays:
             lines = Lines(relay.child.output)
-            lines.read()
+            assert len(lines.cut) < max(lines.read(), 1), lines.cut
             named += lines.reasons
         return named
 

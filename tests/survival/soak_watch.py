@@ -11,16 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.log_lines import may_be_cut, pieces
 from harness.processes import Child
 from harness.waiting import PATIENCE
 from tests.survival.soak_books import Books, Count
 
-_EVENT = re.compile(rb'\{"time": "[^"]{24}", "event": "([a-z_-]+)"')
-_TO = re.compile(rb'"to": "<r(\d+)@')
-_MAY_HAVE = b"may have been taken"
+_EVENT = re.compile(r'\{"time": "[^"]{24}", "event": "([a-z_-]+)"')
+_TO = re.compile(r'"to": "<r(\d+)@')
+_MAY_HAVE = "may have been taken"
 _USUAL = {
     "accepted",
     "amended",
+    # A kill has cut the line before its name.
+    "cut",
     "deferred",
     "delivered",
     "destination-down",
@@ -82,21 +85,22 @@ class Log:
         while data := os.read(self._out, 1 << 20):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                self._take(line)
+                for piece in pieces(line.decode(errors="replace")):
+                    self._take(piece)
             self._last.extend(lines[-5:])
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: str) -> None:
         found = _EVENT.match(line)
-        event = found.group(1).decode() if found else "not JSON"
+        event = found.group(1) if found else "cut" if may_be_cut(line) else "not JSON"
         self.counts[event] += 1
         self.lines += 1
         self._count_found(event)
         if event in {"failed", "possible-duplicate"} or (event == "deferred" and _MAY_HAVE in line):
             self._note(event, line)
-        if event not in _USUAL and not any(words.encode() in line for words in _EXPECTED):
+        if event not in _USUAL and not any(words in line for words in _EXPECTED):
             self.counts["unexpected"] += 1
             if len(self.unexpected) < 50:
-                self.unexpected.append(line[:2000].decode(errors="replace"))
+                self.unexpected.append(line[:2000])
 
     def _count_found(self, event: str) -> None:
         """A start reports all its findings at once."""
@@ -107,7 +111,7 @@ class Log:
         elif self._finding:
             self.found += 1
 
-    def _note(self, event: str, line: bytes) -> None:
+    def _note(self, event: str, line: str) -> None:
         to = _TO.search(line)
         if to is None:
             return

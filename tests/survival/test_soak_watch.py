@@ -73,6 +73,15 @@ def test_findings_of_a_start_are_told_apart_from_later_events(log):
     assert log.found == 2
 
 
+def test_lines_that_kills_have_cut_hide_no_line_that_follows_on_them(log):
+    told = event("possible-duplicate", to="<r10@d0.test>")
+    before = log.lines
+    os.write(log.pipe, f"{event('accepted')}\n{told[:-5]}{told[:30]}{event('trouble', text='no')}\n".encode())
+    until(lambda: log.lines >= before + 4, what="the lines")
+    assert log.counts == {"accepted": 1, "possible-duplicate": 1, "cut": 1, "trouble": 1, "unexpected": 1}
+    assert log._books.excused[10] == 1
+
+
 def test_a_traceback_and_an_unexpected_event_are_kept(log):
     say(log, "Traceback (most recent call last):", event("trouble", text="the disk is full"))
     assert log.counts["unexpected"] == 2

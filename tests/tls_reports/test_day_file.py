@@ -48,6 +48,20 @@ def test_reports_that_were_sent_are_remembered(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("rest", ["b.test mai", "b.test", "b"])
+def test_a_line_that_was_cut_spoils_no_other_and_counts_as_not_sent(tmp_path: Path, rest: str) -> None:
+    files = DayFiles(tmp_path)
+    files.note_sent(TODAY, "a.test", "mailto:x@a.test")
+    (path,) = tmp_path.iterdir()
+    with path.open("a") as file:
+        file.write(rest)
+    files.note_sent(TODAY, "c.test", "mailto:x@c.test")
+    assert files.sent(TODAY) == {("a.test", "mailto:x@a.test"), ("c.test", "mailto:x@c.test")}
+    path.write_text(rest)
+    files.note_sent(TODAY, "c.test", "")
+    assert files.sent(TODAY) == {("c.test", "")}
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a.test":1}', "\x00" * 20, "[" * 100_000])
 def test_a_damaged_file_is_told(tmp_path: Path, text: str) -> None:
     files = DayFiles(tmp_path)

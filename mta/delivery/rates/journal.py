@@ -109,7 +109,7 @@ class RateFile:
         self._trouble = trouble
         self._told = False
         self._lines = 0
-        # Whether a crash cut the last line, so that the next one needs a beginning.
+        # Whether a crash or a full disk may have cut the last line, so that the next one needs a beginning.
         self._torn = False
         # What earlier processes counted, at wall-clock times, by the keys that were not asked for since.
         self._records: dict[str, list[Counted]] = {}
@@ -175,6 +175,7 @@ class RateFile:
 
     def _write(self, work: Callable[[], None]) -> "Deferred[None]":
         def failed(failure: Failure) -> None:
+            self._torn = True
             self._failed(failure.value)
 
         return self._run(work).addErrback(failed)

@@ -1,6 +1,7 @@
 """The file of rates after clean ends, crashes and failures of the disk."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,22 @@ def test_a_line_that_a_crash_has_cut_was_not_given_and_spoils_no_other(files: Fi
     files.times.advance(100)
     (entries,) = files.counted(files.open())
     assert sum(number for _, number in entries) == 14
+
+
+def test_a_line_that_a_full_disk_has_cut_spoils_no_other(files: Files) -> None:
+    file = files.open()
+    file.append([Used(KEY, 10, 0)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (files.path.stat().st_size + 25, limits[1]))
+    try:
+        file.append([Used(KEY, 4, 0)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    file.append([Used(KEY, 5, 0)])
+    assert len(files.troubles) == 1
+    files.times.advance(100)
+    (entries,) = files.counted(files.open())
+    assert sum(number for _, number in entries) == 15
 
 
 @pytest.mark.parametrize(
