@@ -39,7 +39,7 @@ class Worker:
     """A queue that is open, and the tasks on it."""
 
     def __init__(self, place: str) -> None:
-        self._threads = [Threads(reactor), Threads(reactor)]
+        self._threads = [Threads(reactor, 6), Threads(reactor)]
         self._leave: Callable[[], Deferred[Any] | None] = lambda: None
         if place.startswith("postgres"):
             self._queue, self._ids = self._open_shared(place)

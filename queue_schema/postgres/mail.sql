@@ -241,3 +241,12 @@ SELECT %(id)s, %(n)s, %(node)s, %(data)s WHERE NOT EXISTS (SELECT FROM message W
 
 -- name: chunks
 SELECT data FROM chunk WHERE message_id = %(id)s AND n >= %(first)s AND n < %(end)s ORDER BY n;
+
+-- Makes the space of dead rows usable again; the other statement also gives that at the end of a table back to the disk, for
+-- which it keeps all others from the table for a moment.
+
+-- name: reuse_space
+VACUUM (TRUNCATE FALSE) message, recipient, body;
+
+-- name: give_space_back
+VACUUM message, recipient, body;

@@ -17,8 +17,8 @@ from mta.queue.worker_queues.totals import totals
 if TYPE_CHECKING:
     from mta.queue.postgres.operators_queue import OperatorsQueue
 
-# One for each connection: of the lanes, of operators, and of the membership.
-_SHARED_THREADS = 8
+# One for each connection: of the lanes, of operators, of the membership, and for the space of dead rows.
+_SHARED_THREADS = 9
 
 
 def open_relay_queue(context: RelayContext, threads: Threads) -> OpenedQueue:

@@ -35,6 +35,7 @@ from mta.queue.postgres.lanes.operations import AddOperation, EndOperation, Mark
 from mta.queue.postgres.mail import claims
 from mta.queue.postgres.mail.claim_start import ClaimStart
 from mta.queue.postgres.mail.claims import DoubtfulClaim
+from mta.queue.postgres.mail.dead_space import DeadSpace
 from mta.queue.postgres.mail.large_bodies import LargeBodies
 from mta.queue.postgres.mail.settlements import settle
 from mta.queue.postgres.membership.node import Node
@@ -83,7 +84,7 @@ class PostgresQueue(OperatorsQueue):
         call_later: CallLater | None = None,
         reactor: IReactorFDSet | None = None,
     ) -> None:
-        """Bodies that arrive are kept in a directory. `run` must be able to run five callables at once.
+        """Bodies that arrive are kept in a directory. `run` must be able to run six callables at once.
 
         `seconds` is a clock for deadlines, and `wall_clock` that of the database. A `reactor` reads the answers to
         batches; without it threads do.
@@ -106,6 +107,7 @@ class PostgresQueue(OperatorsQueue):
             seconds=seconds,
             call_later=call_later,
         )
+        self._dead_space = DeadSpace(SerialSession(DatabaseSession(parameters, changes=False), run), seconds)
         self._directory = directory
         self._seconds = seconds
         self._wall_clock = wall_clock
@@ -253,6 +255,7 @@ class PostgresQueue(OperatorsQueue):
         return held
 
     def _end(self, claim: Claim) -> None:
+        self._dead_space.message_left()
         if self._in_work.end(claim.id, claim.token):
             self._lanes.unmark(to_number(claim.id))
         # A newer claim of the message uses the same file.
@@ -309,6 +312,7 @@ class PostgresQueue(OperatorsQueue):
             lanes.hurry()
 
     async def _close(self) -> None:
+        await self._dead_space.close()
         await self._large.close()
         await self._claiming.close()
         await self._lanes.close()

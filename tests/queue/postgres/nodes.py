@@ -61,7 +61,7 @@ class NodeThread:
 
     def _open(self, name: str, directory: Path) -> None:
         reactor = self.loop.reactor
-        self._threads = [Threads(reactor), Threads(reactor)]
+        self._threads = [Threads(reactor), Threads(reactor, 6)]
         identity = NodeIdentity(name, "1.0", 1, LANES)
         session = self._new_session()
         node = join(session, identity.name, identity.program, identity.schema_known, identity.lanes)

@@ -27,6 +27,8 @@ class MailStatements:
     drop_chunks: str
     add_chunk: str
     chunks: str
+    reuse_space: str
+    give_space_back: str
 
 
 SQL = read_statements(MailStatements, (files("queue_schema") / "postgres" / "mail.sql").read_text("utf-8"))
