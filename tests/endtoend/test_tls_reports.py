@@ -114,7 +114,8 @@ def test_the_reports_of_a_day_go_out_once_by_mail_and_https(secure: SecureWorld,
     assert len(domains.receiver.reports) == 2
 
 
-def test_no_report_goes_to_a_private_address(secure: SecureWorld) -> None:
+@pytest.mark.parametrize("named", [None, "other.private.example"])
+def test_no_report_goes_to_a_private_address(secure: SecureWorld, named: str | None) -> None:
     clock = WallClock(secure.home / "ahead")
     secure.domain("good.example", "mx.good.example").set(
         "_smtp._tls.good.example", "TXT", '"v=TLSRPTv1; rua=https://in.private.example/,mailto:a@private.example"'
@@ -123,6 +124,9 @@ def test_no_report_goes_to_a_private_address(secure: SecureWorld) -> None:
     zone = secure.domain("private.example", "mx.private.example")
     for name in ("mx.private.example", "in.private.example"):
         zone.set(name, "A", "127.0.0.1")
+    if named is not None:
+        # Reports are sent in spite of a policy that has other mail wait.
+        secure.policy_host("private.example", policy("enforce", [named]))
     relay = secure.relay(
         TLSRPT_FROM="tls-reports@relay.example", PRIVATE_DESTINATIONS="allow", **clock.settings(str(HERE))
     )

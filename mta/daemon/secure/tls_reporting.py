@@ -14,12 +14,14 @@ from mta.delivery.remote.tls_session import TlsSession
 from mta.dns.resolver import DnsResolver
 from mta.https.strangers_hosts import StrangersHosts
 from mta.message.body import MemoryBody
+from mta.message.outcome import Failed, TryLater
 from mta.queue.disk.queue_dir import worker_home, worker_numbers
 from mta.queue.interface import NewMail, Queue, QueueError
 from mta.routing.direct import MxRouting
 from mta.routing.private_addresses import OwnSockets
 from mta.routing.route import Plan
 from mta.smtp.address import Address
+from mta.smtp.parameters import TlsDemand
 from mta.sts.policy_source import StsPolicySource
 from mta.tls_reports.counting import SessionCounter
 from mta.tls_reports.day_file import DayFiles
@@ -124,7 +126,7 @@ class QueuedReports:
     async def send(self, report: TlsReport, to: tuple[Address, ...]) -> None:
         """Send a report to these addresses. Raises ReportNotSent."""
         for address in to:
-            await self._refuse_private(address.domain)
+            await self._require_public(address.domain)
         context, now = self._context, self._context.wall_clock()
         envelope, content = report_mail(report, to, name=context.settings.mailname, now=now)
         try:
@@ -133,16 +135,18 @@ class QueuedReports:
             raise ReportNotSent(str(error)) from error
         self._added()
 
-    async def _refuse_private(self, domain: str) -> None:
-        """Raise ReportNotSent if a host of a domain, which the record of a stranger names, has a private address."""
+    async def _require_public(self, domain: str) -> None:
+        """Raise ReportNotSent unless the hosts of a domain, which a stranger's record names, have public addresses."""
         if self._context.settings.smarthost is not None or self._context.settings.local_domains.matches(domain):
             return
         await self._hosts.refresh()
-        routing = (await self._routing.resolve(domain)).routing
-        if isinstance(routing, Plan):
-            for route in routing.routes:
-                if self._hosts.refuses(route.address):
-                    raise ReportNotSent(f"no report goes to the address of its host {route.host}, {route.address}")
+        # The demand of the report, which passes over policies that may have other mail for the domain wait.
+        routing = (await self._routing.resolve(domain, TlsDemand.OPTIONAL)).routing
+        if not isinstance(routing, Plan):
+            raise ReportNotSent(routing.text if isinstance(routing, Failed | TryLater) else f"{domain} has no MX host")
+        for route in routing.routes:
+            if self._hosts.refuses(route.address):
+                raise ReportNotSent(f"no report goes to the address of its host {route.host}, {route.address}")
 
 
 def _repeated(work: Callable[[], Coroutine[Any, Any, None]], context: RelayContext) -> PeriodicService:
