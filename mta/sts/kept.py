@@ -97,7 +97,14 @@ class KeptPolicies:
         self._put(domain, kept)
 
     def drop_old(self, now: float) -> None:
-        """Drop policies that have ended or were not used for long."""
+        """Drop policies that have ended or were not used for long.
+
+        Those that were fetched while the clock was ahead count as fetched now; otherwise they would be in force for
+        longer than they say, and not be renewed.
+        """
+        for domain, kept in self._kept.items():
+            if kept.fetched > now:
+                self._kept[domain] = self._changes[domain] = replace(kept, fetched=now)
         old = [domain for domain, kept in self._kept.items() if now >= min(kept.until, kept.used + UNUSED)]
         for domain in old:
             self._drop(domain)

@@ -84,6 +84,17 @@ def test_old_policies_are_dropped() -> None:
     assert policies.take_changes() == {"unused.test": None}
 
 
+def test_a_policy_that_was_fetched_while_the_clock_was_ahead_lasts_no_longer_than_others() -> None:
+    policies = with_policies("a.test")
+    policies.take_changes()
+    now = NOW - 10 * MAX_AGE
+    policies.drop_old(now)
+    assert policies.get("a.test", now + WEEK - 1)
+    assert policies.get("a.test", now + WEEK) is None
+    assert policies.take_renewable(now + RENEWAL, 1) == ["a.test"]
+    assert set(policies.take_changes()) == {"a.test"}
+
+
 def test_the_policy_that_was_not_used_for_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_DOMAINS", 2)
     policies = with_policies("a.test", "b.test")
