@@ -208,7 +208,7 @@ class OverCondition:
         return any(rate.unit is RateUnit.RECIPIENTS for rate in self.rates)
 
     def subject(self, facts: Facts) -> str:
-        """Return whose mail it is, or "" if it is not limited, because there is no login."""
+        """Return the name that is counted, or "" if the mail is not limited, because there is no login."""
         match self.per:
             case Per.CLIENT:
                 return _network(facts.client)

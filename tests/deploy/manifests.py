@@ -55,7 +55,7 @@ def _made(name: str, folder: Path) -> str:
 
 
 def _content(name: str) -> str:
-    """Return what a file contains: a user, a certificate, an example if it has the name of a setting, or any text."""
+    """Return the content of a file: a user, a certificate, an example if it has the name of a setting, or any text."""
     if name == "users":
         return "app:{PLAIN}secret\n"
     if name == "ca.crt":

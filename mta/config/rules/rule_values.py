@@ -71,7 +71,7 @@ class ValueReader:
         return maker(self, entry, self._placed(key, entry))
 
     def items(self, entry: TableEntry, read: Callable[[str], Pattern]) -> list[Pattern]:
-        """Return what `read` makes of the texts of an entry. Those that cannot be read are left out and told.
+        """Return the values that `read` makes of an entry. Those that cannot be read are left out and told.
 
         Raises RuleValueError for a value of the wrong form.
         """

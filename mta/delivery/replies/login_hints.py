@@ -75,7 +75,7 @@ _COMPILED = [(re.compile(refusal.pattern, re.IGNORECASE), refusal.advice) for re
 
 
 def refused_login_hint(failure: SessionFailure, credentials: AnyCredentials | None) -> str:
-    """Return what an operator can do about a login that was refused, in one sentence."""
+    """Return the remedy for a login that was refused, in one sentence."""
     user, login = user_setting(credentials), login_settings(credentials)
     for pattern, advice in _COMPILED:
         if credentials is not None and type(credentials) in advice and pattern.search(failure.text):
@@ -86,7 +86,7 @@ def refused_login_hint(failure: SessionFailure, credentials: AnyCredentials | No
 
 
 def no_mechanism_hint(failure: SessionFailure, route: Route) -> str:
-    """Return what an operator can do about a server without a usable mechanism, in one sentence."""
+    """Return the remedy for a server without a usable mechanism, in one sentence."""
     by_password = isinstance(route.credentials, Credentials)
     if not by_password and "in clear" in failure.text:
         return f"Set {tls_setting(route, TlsRule.VERIFY)}"
@@ -102,7 +102,7 @@ def no_mechanism_hint(failure: SessionFailure, route: Route) -> str:
 
 
 def client_certificate_hint(failure: SessionFailure, route: Route) -> str:
-    """Return what an operator can do if TLS failed because of the client's certificate; "" if it did not."""
+    """Return the remedy if TLS failed because of the client's certificate; "" if it did not."""
     if route.smarthost and _ABOUT_CLIENT.search(failure.text):
         if not route.smarthost.place.isidentifier():
             return "A certificate is shown to the host of SMARTHOST_ADDRESS only: set it there, or have it demand none"

@@ -1,4 +1,4 @@
-"""Decides what each MX host of a domain must prove: by TLS_POLICY, DANE, MTA-STS, and the default, in this order.
+"""Decides the proof that each MX host must give: by TLS_POLICY, DANE, MTA-STS, and the default, in this order.
 
     demand = host_demand(host, finding, domain_facts, terms)
 
@@ -72,7 +72,7 @@ class HostDemand:
 
 
 def host_demand(host: str, finding: TlsaFinding | None, published: PublishedDemands, terms: DemandTerms) -> HostDemand:
-    """Return what a host must prove; `finding` is None if DANE is off."""
+    """Return the demand on a host; `finding` is None if DANE is off."""
     entry = terms.tls_policy.entry(published.domain)
     if entry is not None and entry.level is not TlsLevel.DANE:
         return HostDemand(host, entry.level.rule, None, _words(entry), finding=finding, entry=entry)

@@ -200,7 +200,7 @@ class _RuleRun:
         return values
 
     def _author_before(self) -> bytes:
-        """Return what From was before the rule, if the rule changed it and it was a list of addresses, else b""."""
+        """Return From as it was before the rule, if the rule changed it and it was a list of addresses, else b""."""
         if self._authors is None or self._fields.values(b"from") == self._authors:
             return b""
         author = b", ".join(self._authors)

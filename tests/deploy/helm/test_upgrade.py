@@ -27,13 +27,13 @@ def workload(
 
 
 def group(version: str) -> Any:
-    """Return what the API tells of a group with one version."""
+    """Return the answer of the API about a group with one version."""
     one = {"groupVersion": version, "version": version.partition("/")[2]}
     return {"name": version.partition("/")[0], "versions": [one], "preferredVersion": one}
 
 
 def resources(kinds: Mapping[str, str]) -> list[Any]:
-    """Return what the API tells of kinds."""
+    """Return the answer of the API about kinds."""
     verbs = {"namespaced": True, "verbs": ["get", "list"]}
     return [{"name": name, "singularName": kind.lower(), "kind": kind, **verbs} for name, kind in kinds.items()]
 
