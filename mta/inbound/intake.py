@@ -124,6 +124,7 @@ class Incoming:
         "_refusal",
         "_rules",
         "_seen",
+        "_size",
         "_tls",
         "_was_from",
         "_writer",
@@ -151,7 +152,8 @@ class Incoming:
         self._refusal: Reply | None = None
         # Octets of memory that this message takes, as counted in `Intake.in_memory`.
         self._held = 0
-        # Whether the message is stored and not held.
+        # The octets of the stored message; None until it is stored. A held one is not delivered.
+        self._size: int | None = None
         self._deliverable = False
         # The lease of the stored message; None if there is no room for its delivery now.
         self._claim: Claim | None = None
@@ -172,7 +174,7 @@ class Incoming:
     async def store(self) -> Reply:
         """Store the message and return the reply, which is positive once the message is on disk.
 
-        `deliver` must be called after the reply is sent.
+        `deliver` must be called after the reply is sent, because the client waits for nothing that it does.
         """
         if self._refusal is None and self._head is not None:
             self._add_to_header(b"", ended=True)
@@ -199,12 +201,7 @@ class Incoming:
             return QUEUE_BROKEN
         finally:
             self._release_memory()
-        self._deliverable = not held
-        places = None if rules is None else rules.rulings.places
-        user, was, tls, until = self._client.user, self._was_from, self._tls, self.release
-        intake.event_log.accepted(
-            self.id, self._envelope, body.size, user, places, held=held, was_from=was, tls=tls, release=until
-        )
+        self._size, self._deliverable = body.size, not held
         return reply(250, "2.0.0", f"Ok: queued as {self.id}")
 
     @property
@@ -213,8 +210,15 @@ class Incoming:
         return None if self._rules is None else self._rules.refused_by
 
     def deliver(self) -> None:
-        """Hand the message to the delivery if it was stored and is not held."""
-        if not self._deliverable:
+        """Log the message if it was stored, and hand it to the delivery if it is not held."""
+        if self._size is None:
+            return
+        places = None if self._rules is None else self._rules.rulings.places
+        user, was, tls, until, held = self._client.user, self._was_from, self._tls, self.release, not self._deliverable
+        self._intake.event_log.accepted(
+            self.id, self._envelope, self._size, user, places, held=held, was_from=was, tls=tls, release=until
+        )
+        if held:
             return
         if self._claim is None:
             self._intake.delivery.wake()

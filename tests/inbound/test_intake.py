@@ -283,6 +283,19 @@ def test_under_low_memory_long_headers_get_a_452_and_short_ones_are_accepted() -
     assert parts.intake.in_memory == 0
 
 
+def test_a_message_is_logged_after_its_reply_and_only_if_it_was_stored() -> None:
+    parts, replies = Listening(), list[Reply]()
+    incoming = begin(parts)
+    incoming.write(COMPLETE)
+    Deferred.fromCoroutine(incoming.store()).addCallback(replies.append)
+    assert (replies[0].code, parts.lines) == (250, [])
+    incoming.deliver()
+    assert [" accepted " in line for line in parts.lines] == [True]
+    parts = Listening(queue=Refusing(QueueFull("no")))
+    take(COMPLETE, parts=parts)
+    assert not [line for line in parts.lines if " accepted " in line]
+
+
 def test_memory_is_given_back_however_a_message_ends() -> None:
     for queue in (FailingDisk(QueueFull("no")), Refusing(QueueError("no")), Refusing(QueueFull("no"))):
         parts = Listening(queue=queue)
