@@ -10,9 +10,7 @@ from mta.queue.sql.values import read_due_envelope
 
 #: Octets of bodies in rows at which a claim ends.
 CLAIM_BYTES = 16 * 1024 * 1024
-#: Messages that a claim with a filter looks at, which bounds how long it occupies the two threads.
-LOOKED_AT = 500
-#: The same if the filter asks for envelopes.
+#: Messages that a claim looks at if the filter asks for envelopes.
 LOOKED_AT_WHOLE = 100
 
 # Row number, and the message for the filter; None for a message whose lease ran out, or of which a recipient is to go

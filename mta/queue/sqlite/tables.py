@@ -15,12 +15,16 @@ from mta.message.outcome import Delivered, Discarded
 from mta.queue.entries import FIRST_ATTEMPTS, LAST_ATTEMPTS
 from mta.queue.ids import to_id, to_number
 from mta.queue.interface import MAX_DUE_RECIPIENTS, AttemptRecord, Claim, NewMail, QueueId, Settlement, Verdict
-from mta.queue.sql.due import CLAIM_BYTES, LOOKED_AT, LOOKED_AT_WHOLE, Candidate, read_candidate
+from mta.queue.sql.due import CLAIM_BYTES, LOOKED_AT_WHOLE, Candidate, read_candidate
 from mta.queue.sql.values import Row, pending_of, read_claim, recipient_row
 from mta.queue.sqlite.group_commit import Step, no_step
 from mta.queue.sqlite.ledger import LedgerDelta
 from mta.queue.sqlite.rows import attempt_row, ids_json, message_row, verdict_row
 from mta.queue.sqlite.statements import SQL
+
+#: Messages that a claim with a filter looks at. New mail waits for each of its steps (measured: 2 ms for 500 messages
+#: on a busy machine). Below 200, the transactions cost more than their messages.
+LOOKED_AT = 200
 
 
 class Tables:

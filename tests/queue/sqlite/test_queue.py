@@ -11,8 +11,19 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mta.blocking import run_inline
 from mta.queue.disk.threads import Threads
 from mta.queue.ids import LEAST_RELEASE, MOST_RELEASE, IdSource, release_of
-from mta.queue.interface import Action, Load, Query, Queue, QueueError, QueueFull, Settlement, Verdict
+from mta.queue.interface import (
+    Action,
+    DeferralFilter,
+    Load,
+    Query,
+    Queue,
+    QueueError,
+    QueueFull,
+    Settlement,
+    Verdict,
+)
 from mta.queue.sqlite.queue import SqliteQueue, open_queue
+from mta.queue.sqlite.tables import LOOKED_AT
 from tests.queue.contract.queue_contract import QueueContract
 from tests.queue.messages import LEASE, NEVER, NOW, TOOK, mail, octets, scratch
 
@@ -109,6 +120,14 @@ class SqliteQueueTests(QueueContract, SynchronousTestCase):
             self.added(body=bytes(9 * 1024 * 1024))
         self.assertEqual(len(self.claims()), 2)
         self.assertEqual(len(self.claims()), 1)
+
+    def test_a_claim_with_a_filter_looks_at_few_messages_because_new_mail_waits_for_it(self):
+        for _ in range(LOOKED_AT + 1):
+            self.added("a@dead.test")
+        everything_later = DeferralFilter(lambda _: NOW + 90)
+        self.assertEqual(self.now(self.queue.claim(NOW, 10, LEASE, everything_later)), [])
+        self.assertEqual(len(self.claims()), 1)
+        self.assertEqual(len(self.claims(NOW + 90, limit=2 * LOOKED_AT)), LOOKED_AT)
 
     def test_a_reply_that_is_no_unicode_is_kept_readable(self):
         claim = self.claimed()

@@ -12,12 +12,14 @@ from mta.queue.interface import MAX_DUE_RECIPIENTS, Claim, QueueId
 from mta.queue.postgres.change import QueueChange
 from mta.queue.postgres.mail.claim_start import ClaimStart
 from mta.queue.postgres.mail.statements import SQL
-from mta.queue.sql.due import CLAIM_BYTES, LOOKED_AT, LOOKED_AT_WHOLE, Candidate, read_candidate
+from mta.queue.sql.due import CLAIM_BYTES, LOOKED_AT_WHOLE, Candidate, read_candidate
 from mta.queue.sql.marks import read_marks
 from mta.queue.sql.values import Row, read_claim
 
 #: Octets of bodies in chunks at which a claim ends: they are fetched before the claim is handed out.
 LARGE_CLAIM_BYTES = 64 * 1024 * 1024
+#: Messages that a claim with a filter looks at.
+LOOKED_AT = 500
 
 #: A claim, and the recipients of which a node that was taken over may have sent a copy.
 DoubtfulClaim = tuple[Claim, frozenset[int]]
