@@ -1,10 +1,14 @@
-"""The time that operations may wait so that they share the commit of an urgent one.
+"""The time that operations may wait so that they share a commit.
 
 An operation that no client waits for does not start a transaction of its own at once, because the next message of a
 lone sender would then wait until the delivery of the one before is synced. One sync for both takes half the time.
+
+An urgent operation waits only while others come together with it, and not for a time: a commit costs as much CPU time
+as half a message.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
@@ -15,6 +19,9 @@ MAX_BATCH = 256
 #: that delays a delivery. The latter still shares the sync of a lone sender's next message.
 BACKGROUND = 0.01
 DELIVERY = 0.002
+#: Turns of the reactor for which a commit waits at most while each of them brings operations. Under load four are
+#: usual; the bound is for a flood.
+MAX_TURNS = 8
 
 
 class CallLater(Protocol):
@@ -51,3 +58,53 @@ class CommitDelay:
     def _over(self) -> None:
         self._timer = None
         self._flush()
+
+
+class TurnDelay:
+    """Lets operations that come together share a commit, by the turns of the reactor that bring them.
+
+    Clients send together if the last commit had several urgent operations. The next commit then waits until a turn
+    brings no more of them: a turn with the events of ten clients would otherwise commit the message of the first by
+    itself. With a lone client a commit does not wait. Nor does it if the disk is slow, because operations gather
+    during the commit before it.
+    """
+
+    def __init__(self, call_later: CallLater, waiting: Callable[[], int], start: Callable[[], None]) -> None:
+        """`waiting` returns the number of operations for the next commit, which `start` begins."""
+        self._call_later = call_later
+        self._waiting = waiting
+        self._start = start
+        self._together = False
+        self._timer: IDelayedCall | None = None
+
+    def note(self, urgent: int) -> None:
+        """Note how many operations of a commit are urgent. One without any says nothing about the clients."""
+        if urgent:
+            self._together = urgent > 1
+
+    def begin(self) -> bool:
+        """Return whether the commit waits; `start` is then called within MAX_TURNS turns."""
+        if self._together and self._timer is None:
+            self._wait(MAX_TURNS, 0)
+        return self._timer is not None
+
+    def end(self) -> None:
+        """Start the commit now if it waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._over()
+
+    def _wait(self, turns: int, before: int) -> None:
+        # It is called in the next turn, after the events of the present one.
+        self._timer = self._call_later(0, partial(self._turn, turns, before))
+
+    def _turn(self, turns: int, before: int) -> None:
+        waiting = self._waiting()
+        if turns > 1 and max(before, 1) < waiting < MAX_BATCH:
+            self._wait(turns - 1, waiting)
+        else:
+            self._over()
+
+    def _over(self) -> None:
+        self._timer = None
+        self._start()

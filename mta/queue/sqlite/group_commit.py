@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from mta.blocking import RunBlocking
 from mta.queue.errors import as_queue_error, primary_code
 from mta.queue.interface import QueueError
-from mta.queue.sql.commit_delay import MAX_BATCH, CallLater, CommitDelay
+from mta.queue.sql.commit_delay import MAX_BATCH, CallLater, CommitDelay, TurnDelay
 from mta.queue.sqlite.statements import SQL
 
 T = TypeVar("T")
@@ -197,6 +197,7 @@ class GroupCommit:
         self._transaction = _Transaction(connection, step, patience, ledger or NoLedger())
         self._run = run
         self._delay = None if call_later is None else CommitDelay(call_later, self._flush)
+        self._turns = None if call_later is None else TurnDelay(call_later, self._count, self._proceed)
         self._waiting: _Batch = []
         # The number of waiting operations that ran ahead, or MAX_BATCH if one of them cannot.
         self._ahead = 0
@@ -243,6 +244,8 @@ class GroupCommit:
         self.refuse_new()
         if self._delay is not None:
             self._delay.end()
+        if self._turns is not None:
+            self._turns.end()
         if not self._busy:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
@@ -251,8 +254,11 @@ class GroupCommit:
 
     def _flush(self) -> None:
         self._urgent = bool(self._waiting)
-        if self._urgent and not self._busy:
+        if self._urgent and not self._busy and (self._turns is None or not self._turns.begin()):
             self._proceed()
+
+    def _count(self) -> int:
+        return len(self._waiting)
 
     def _proceed(self) -> None:
         """Start batches until one is being synced or no urgent operation is left."""
@@ -291,6 +297,8 @@ class GroupCommit:
         batch, self._waiting = self._waiting[:size], self._waiting[size:]
         self._ahead = 0
         self._urgent = bool(self._waiting)
+        if self._turns is not None:
+            self._turns.note(sum(operation.urgent for operation in batch))
         return batch
 
     def _start(self, batch: _Batch) -> bool:
