@@ -12,7 +12,9 @@ RETURNING session;
 -- The server begins and ends each part and each value of a statement anew, which is most of its work for a small batch. So
 -- the parts that only a later offer needs are between `again:` and `:again`, and are cut from a first one. A plain batch is
 -- a first offer with the usual values only of most columns (PLAIN in `lanes/rows.py`), which are then NULL in its text. It
--- has the part between `plain:` and `:plain`, and all others have that between `mixed:` and `:mixed`.
+-- has the parts between `plain:` and `:plain`, and all others have those between `mixed:` and `:mixed`. An id that is in
+-- the queue already is an error of a plain batch, after which each operation is offered alone. ON CONFLICT would look for
+-- each id twice, lock it, and write a further record of the log.
 --
 -- A part finds the rows that a part before it returned by arrays and subqueries, and no two parts are joined with each
 -- other, because PostgreSQL expects one row of each and would read them in a loop within a loop; `IS TRUE` has it look up
@@ -57,7 +59,7 @@ added AS (
     ) AS u
     WHERE (SELECT node FROM me) IS NOT NULL
           /* again: */ AND NOT EXISTS (SELECT FROM history WHERE history.id = u.id OFFSET 0) /* :again */
-    ON CONFLICT (id) DO NOTHING
+    /* mixed: */ ON CONFLICT (id) DO NOTHING /* :mixed */
     RETURNING id
 ),
 addressed AS (
@@ -69,13 +71,15 @@ addressed AS (
                unnest(%(notify)s::int[]) AS notify, unnest(%(original)s::text[]) AS original,
                unnest(%(recipient_due)s::float8[]) AS due
     ) AS u
-    WHERE (u.id IN (SELECT id FROM added)) IS TRUE
+    WHERE /* plain: */ (SELECT node FROM me) IS NOT NULL /* :plain */
+          /* mixed: */ (u.id IN (SELECT id FROM added)) IS TRUE /* :mixed */
     RETURNING 1
 ),
 filled AS (
     INSERT INTO body (message_id, data)
     SELECT u.* FROM (SELECT unnest(%(body_of)s::bigint[]) AS id, unnest(%(data)s::bytea[])) AS u
-    WHERE (u.id IN (SELECT id FROM added)) IS TRUE
+    WHERE /* plain: */ (SELECT node FROM me) IS NOT NULL /* :plain */
+          /* mixed: */ (u.id IN (SELECT id FROM added)) IS TRUE /* :mixed */
 ),
 ended AS (
     DELETE FROM message AS m

@@ -80,6 +80,8 @@ def _translated(error: BaseException, broken: bool) -> QueueError:
         return QueueFull(f"the database has no room ({text}): free space on its server")
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return OutcomeUnknown(f"the database takes no changes at present ({text})")
+    if isinstance(error, errors.UniqueViolation) and error.diag.constraint_name == "message_pkey":
+        return QueueError(f"a message is in the queue already ({text})")
     if isinstance(error, errors.InsufficientPrivilege):
         return QueueError(f"the user of QUEUE_URL lacks a right ({text}): grant it")
     return QueueError(f"the queue request failed: {text}")

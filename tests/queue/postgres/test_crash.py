@@ -50,7 +50,7 @@ def table(operation: str) -> list[State]:
 
 def step_of(statement: str) -> str:
     """Return the name of the step that a statement is."""
-    if "ON CONFLICT (id) DO NOTHING" in statement:
+    if "INSERT INTO message" in statement:
         return "batch"
     if "session = session + 1" in statement:
         return "enter"

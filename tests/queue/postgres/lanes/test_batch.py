@@ -175,10 +175,17 @@ class BatchTests(LaneCase):
     def test_messages_that_are_there_stay_as_they_are(self):
         known, new = mail("a@example.test"), mail()
         self.add(known)
-        twice = replace(new, id=known.id)
+        twice = replace(new, id=known.id, held=True)
         result = self.add(twice, mail())
         self.assertEqual((len(result.added), number_of(known) in result.added), (1, False))
         self.assertEqual(self.lane_row()["accepted"], 2)
+
+    def test_a_plain_batch_with_a_message_that_is_there_is_not_done(self):
+        known, new = mail("a@example.test"), mail()
+        self.add(known)
+        with self.assertRaisesRegex(QueueError, "is in the queue already"):
+            self.add(replace(new, id=known.id), mail())
+        self.assertEqual((self.waiting(), self.lane_row()["accepted"]), ([number_of(known)], 1))
 
     def test_a_second_offer_tells_what_the_first_has_done(self):
         added, ended = mail(), mail()
