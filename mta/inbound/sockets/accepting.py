@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.tcp import Port
+from twisted.internet.tcp import Port, Server
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -65,10 +65,19 @@ class RejectedClient(TwistedProtocol):
         self.transport.loseConnection()
 
 
+class ClientConnection(Server):
+    """A connection that a ClientPort accepted."""
+
+    # A shutdown before the close changes nothing, because no other process has the descriptor. With a connection for
+    # each message most of them would fail and raise, because the client has closed before.
+    _shouldShutdown = False  # noqa: N815  Twisted names it
+
+
 class ClientPort(Port):
     """A listening socket whose factory is a ClientFactory."""
 
     reactor: Any
+    transport: Any = ClientConnection
     _pause: IDelayedCall | None = None
     _reserved: int | None = None
     # The descriptors of clients are lower than this number.

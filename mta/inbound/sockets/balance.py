@@ -8,10 +8,9 @@ import mmap
 import os
 from typing import Any
 
-from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 
-from mta.inbound.sockets.accepting import ClientPort
+from mta.inbound.sockets.accepting import ClientConnection, ClientPort
 
 #: A process accepts the next connection at once if it has at most this many more than the process with the fewest.
 SLACK = 1
@@ -58,7 +57,7 @@ def shared_memory(processes: int) -> int:
     return descriptor
 
 
-class CountedConnection(Server):
+class CountedConnection(ClientConnection):
     """A connection that a SharedPort accepted."""
 
     server: Any

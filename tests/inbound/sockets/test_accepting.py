@@ -6,12 +6,13 @@ import resource
 import socket
 
 from twisted.internet.defer import maybeDeferred
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from harness.waiting import eventually
 from mta.inbound.sockets import accepting
-from mta.inbound.sockets.accepting import MAX_BATCH, RejectedClient
+from mta.inbound.sockets.accepting import MAX_BATCH, ClientConnection, RejectedClient
 from mta.inbound.sockets.ports import bind, listen
 from mta.smtp.replies import reply
 from tests.fakes.greeter import GreeterFactory
@@ -61,6 +62,31 @@ def no_descriptor_left():
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Watched(socket.socket):
+    """A socket that notes each shutdown."""
+
+    def __init__(self, descriptor):
+        super().__init__(fileno=descriptor)
+        self.shut = []
+
+    def shutdown(self, how):
+        self.shut.append(how)
+        super().shutdown(how)
+
+
+class ClosingTests(TestCase):
+    def test_the_connection_of_a_client_is_closed_by_one_call(self):
+        from twisted.internet import reactor
+
+        here, there = socket.socketpair()
+        self.addCleanup(there.close)
+        watched = Watched(here.detach())
+        connection = ClientConnection(watched, Protocol(), ("127.0.0.1", 40000), None, 0, reactor)
+        connection.connectionLost(connectionDone)
+        assert there.recv(1) == b""
+        assert watched.shut == []
 
 
 class Accepting(TestCase):
