@@ -1,10 +1,12 @@
 """Coroutines on Deferreds: results, exceptions and Deferreds that have fired already."""
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import AlreadyCalledError, CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from mta.coroutines import start
+from mta.coroutines import PromptDeferred, start
+
+each_kind = pytest.mark.parametrize("kind", [Deferred, PromptDeferred])
 
 
 class Story:
@@ -23,8 +25,9 @@ class Story:
                 self.results.append("no such key")
 
 
-def test_a_coroutine_runs_up_to_its_first_wait_and_on_when_that_is_over() -> None:
-    first, second = Deferred[str](), Deferred[str]()
+@each_kind
+def test_a_coroutine_runs_up_to_its_first_wait_and_on_when_that_is_over(kind: "type[Deferred[str]]") -> None:
+    first, second = kind(), kind()
     story = Story(first, second)
     first.callback("one")
     assert (story.results, story.ends) == (["one"], [])
@@ -37,17 +40,19 @@ def test_deferreds_that_have_fired_are_not_waited_for() -> None:
     assert (story.results, story.ends) == (["one", "no such key", "two"], [None])
 
 
-def test_an_exception_of_a_deferred_is_raised_where_it_is_awaited() -> None:
-    first, second = Deferred[str](), Deferred[str]()
+@each_kind
+def test_an_exception_of_a_deferred_is_raised_where_it_is_awaited(kind: "type[Deferred[str]]") -> None:
+    first, second = kind(), kind()
     story = Story(first, second)
     first.errback(KeyError())
     second.callback("two")
     assert (story.results, story.ends) == (["no such key", "two"], [None])
 
 
+@each_kind
 @pytest.mark.parametrize("fired", [True, False])
-def test_an_exception_of_the_coroutine_ends_it_with_its_traceback(fired: bool) -> None:
-    one = Deferred[str]()
+def test_an_exception_of_the_coroutine_ends_it_with_its_traceback(fired: bool, kind: "type[Deferred[str]]") -> None:
+    one = kind()
     if fired:
         one.errback(ZeroDivisionError("a bug"))
     story = Story(one)
@@ -59,10 +64,70 @@ def test_an_exception_of_the_coroutine_ends_it_with_its_traceback(fired: bool) -
     assert "_run" in end.getTraceback()
 
 
-def test_the_value_of_a_deferred_is_not_kept_after_it_was_awaited() -> None:
-    one = Deferred[str]()
+@each_kind
+def test_the_value_of_a_deferred_is_not_kept_after_it_was_awaited(kind: "type[Deferred[str]]") -> None:
+    one = kind()
     Story(one)
     one.callback("one")
     later: list[object] = []
     one.addCallback(later.append)
     assert later == [None]
+
+
+@each_kind
+def test_callbacks_that_are_added_during_a_wait_run_after_the_coroutine(kind: "type[Deferred[str]]") -> None:
+    one = kind()
+    story = Story(one)
+    seen: list[object] = []
+    one.addCallback(lambda result: seen.append((result, list(story.results))))
+    one.callback("one")
+    assert seen == [(None, ["one"])]
+
+
+@each_kind
+def test_callbacks_that_were_added_before_a_wait_change_its_result(kind: "type[Deferred[str]]") -> None:
+    one = kind()
+    one.addCallback(str.upper)
+    story = Story(one)
+    one.callback("one")
+    assert story.results == ["ONE"]
+
+
+@each_kind
+def test_a_deferred_fires_once(kind: "type[Deferred[str]]") -> None:
+    one = kind()
+    story = Story(one)
+    one.callback("one")
+    for fire in (one.callback, one.errback):
+        with pytest.raises(AlreadyCalledError):
+            fire(KeyError())  # type: ignore[arg-type]
+    assert story.results == ["one"]
+
+
+@each_kind
+def test_a_wait_that_is_cancelled_ends_the_coroutine(kind: "type[Deferred[str]]") -> None:
+    one = kind()
+    story = Story(one)
+    one.cancel()
+    (end,) = story.ends
+    assert end is not None
+    assert end.check(CancelledError)
+
+
+@each_kind
+def test_a_failure_that_is_given_as_a_result_is_raised(kind: "type[Deferred[str]]") -> None:
+    one = kind()
+    story = Story(one)
+    one.callback(Failure(KeyError()))
+    assert story.results == ["no such key"]
+
+
+def test_a_prompt_deferred_can_be_awaited_by_other_coroutines() -> None:
+    async def wait() -> str:
+        return await one
+
+    one: Deferred[str] = PromptDeferred()
+    results: list[str] = []
+    Deferred.fromCoroutine(wait()).addCallback(results.append)
+    one.callback("one")
+    assert results == ["one"]

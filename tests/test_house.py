@@ -344,6 +344,7 @@ MAY_IMPORT = {
     )
     - {"mta.file_stamp", "mta.connection_errors", "mta.smtp"},
     "mta.delivery.destinations": {
+        "mta.coroutines",
         "mta.message",
         "mta.queue.ids",
         "mta.queue.interface",
@@ -359,7 +360,9 @@ MAY_IMPORT = {
     | _JOBS,
     "mta.delivery.relays": {"mta.delivery.destinations.window", "mta.message.outcome"},
     "mta.delivery.rates": {"mta.blocking", "mta.rate", "mta.routing.carriage", "mta.routing.destination_names"},
-    "mta.delivery.remote": (_VALUES | _SEAMS | {"mta.delivery.replies", "mta.routing.carriage", "mta.tls"})
+    "mta.delivery.remote": (
+        _VALUES | _SEAMS | {"mta.coroutines", "mta.delivery.replies", "mta.routing.carriage", "mta.tls"}
+    )
     - {"mta.file_stamp", "mta.queue.ids"},
     "mta.delivery.replies": {
         "mta.smtp",
@@ -421,6 +424,7 @@ MAY_IMPORT = {
         "mta.queue.sql",
     },
     "mta.queue.sqlite": {
+        "mta.coroutines",
         "mta.blocking",
         "mta.smtp",
         "mta.message",

@@ -59,6 +59,9 @@ class DsnReporter:
             if event is not None and recipient.wants(event):
                 assert not isinstance(verdict.outcome, Discarded), "nobody is told of a discarded recipient"
                 told.setdefault(event, []).append(dsn.ReportedRecipient(recipient, verdict.outcome))
+        # Most settlements end here: to hash a member of an Enum is a call.
+        if not told:
+            return NO_REPORTS
         if Notify.DELAY in told:
             told[Notify.DELAY] = self._late(claim, told[Notify.DELAY], now)
         if not any(told.values()):

@@ -90,18 +90,20 @@ class Settler:
         Raises QueueError if the queue cannot write, and then nothing is changed.
         """
         now = self._wall_clock()
-        unsettled = [pending for pending in job.claim.pending if pending.index not in job.settled_early]
-        if not unsettled:
-            # The last of the early settlements has finished the message.
-            return None
-        rest = [pending for pending in unsettled if pending.index in job.results]
+        results, unsettled = job.results, job.claim.pending
+        if job.settled_early:
+            unsettled = tuple(pending for pending in unsettled if pending.index not in job.settled_early)
+            if not unsettled:
+                # The last of the early settlements has finished the message.
+                return None
+        rest = [pending for pending in unsettled if pending.index in results]
+        untried = len(rest) < len(unsettled)
         verdicts = [self._verdict(job, pending, now) for pending in rest]
         reports = self._reports(job.claim, verdicts, now)
         # A mail that recipients share is added once.
-        passed_on = {mail.id: mail for pending in rest for mail in job.results[pending.index].mails}
+        passed_on = {mail.id: mail for pending in rest for mail in results[pending.index].mails}
         mails = [*reports.mails, *passed_on.values()]
         dues = [verdict.due for verdict in verdicts if verdict.due is not None]
-        untried = any(pending.index not in job.results for pending in job.claim.pending)
         # A claim covers all waiting recipients, so that those tried now would be tried again with each look for room.
         not_before = max(job.next_try, min(dues, default=0.0)) if untried and job.next_try else 0.0
         settlement = Settlement(

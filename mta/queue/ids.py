@@ -61,8 +61,11 @@ class Tags:
 
 def to_id(number: int) -> QueueId:
     """Return the id of a 63-bit row number."""
-    pairs = [_PAIRS[number >> shift & 1023] for shift in (50, 40, 30, 20, 10, 0)]
-    return QueueId(_ALPHABET[number >> 60] + "".join(pairs))
+    pairs = _PAIRS
+    return QueueId(
+        f"{_ALPHABET[number >> 60]}{pairs[number >> 50 & 1023]}{pairs[number >> 40 & 1023]}{pairs[number >> 30 & 1023]}"
+        f"{pairs[number >> 20 & 1023]}{pairs[number >> 10 & 1023]}{pairs[number & 1023]}"
+    )
 
 
 @lru_cache(maxsize=4096)

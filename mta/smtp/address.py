@@ -54,20 +54,17 @@ class Address:
     #: places of a relayed message quote an address.
     text: str = field(init=False, repr=False, compare=False)
 
+    #: Whether the address can only be sent to an SMTPUTF8 peer (RFC 6531 section 3.2).
+    needs_utf8: bool = field(init=False, repr=False, compare=False)
+    #: Whether the domain is an address literal such as `[192.0.2.1]` (RFC 5321 section 4.1.3).
+    is_literal: bool = field(init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
-        """Format the Mailbox, quoted only if necessary."""
+        """Format the Mailbox, quoted only if necessary, and note what each message asks about an address."""
         local = self.local if _DOT_STRING.fullmatch(self.local) else quote(self.local)
         object.__setattr__(self, "text", f"{local}@{self.domain}" if self.domain else local)
-
-    @property
-    def needs_utf8(self) -> bool:
-        """Whether the address can only be sent to an SMTPUTF8 peer (RFC 6531 section 3.2)."""
-        return not self.local.isascii()
-
-    @property
-    def is_literal(self) -> bool:
-        """Whether the domain is an address literal such as `[192.0.2.1]` (RFC 5321 section 4.1.3)."""
-        return self.domain.startswith("[")
+        object.__setattr__(self, "needs_utf8", not self.local.isascii())
+        object.__setattr__(self, "is_literal", self.domain.startswith("["))
 
     def __str__(self) -> str:
         """Return the Mailbox."""

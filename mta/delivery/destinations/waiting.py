@@ -11,6 +11,7 @@ from functools import partial
 
 from twisted.internet.defer import Deferred
 
+from mta.coroutines import PromptDeferred
 from mta.delivery.context import DeliveryContext
 from mta.delivery.destinations.feedback import Feedback
 from mta.delivery.destinations.pool import ConnectionPool, PooledConnection
@@ -53,7 +54,7 @@ class WaitingGroup:
 
     def __init__(self, group: Group) -> None:
         self.group = group
-        self.answer: Deferred[Answer] = Deferred()
+        self.answer: Deferred[Answer] = PromptDeferred()
 
     def start(self, pool: ConnectionPool, connection: PooledConnection) -> None:
         """Give the group a connection, which is busy from now on."""

@@ -25,7 +25,7 @@ ONE_WRITE_BYTES = 256 * 1024
 _MAX_HEADER = 2 * 1024 * 1024
 # RFC 5321 section 4.5.3.1.10 specifies 452, and 552 from old servers; other 5yz codes are read like 552.
 _TOO_MANY_RECIPIENTS = 552
-_REQUIRED = TlsDemand.REQUIRED
+_REQUIRED, _EIGHT_BIT = TlsDemand.REQUIRED, BodyType.EIGHT_BIT
 #: The status of a host without REQUIRETLS for a message that must have it (RFC 8689 section 4.2.1), in class 4 because
 #: another host may have it.
 NO_REQUIRETLS = "4.7.30"
@@ -198,7 +198,7 @@ def _mail(offer: Offer, envelope: Envelope, size: int, *, utf8: bool) -> str:
         command += f" SIZE={size}"
     # Without 8BITMIME in the offer the body is sent unchanged, as the image that the relay replaces does. RFC 6152
     # section 3 demands a conversion, but that would break signatures, and all servers in use accept 8-bit bodies.
-    if envelope.body_type is BodyType.EIGHT_BIT and offer.eight_bit:
+    if envelope.body_type is _EIGHT_BIT and offer.eight_bit:
         command += " BODY=8BITMIME"
     if utf8:
         command += " SMTPUTF8"

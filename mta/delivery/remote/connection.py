@@ -12,6 +12,7 @@ from functools import partial
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from mta.coroutines import PromptDeferred
 from mta.delivery.remote.commands import (
     PreparedTransaction,
     excess,
@@ -106,7 +107,7 @@ class SmtpConnection:
         message = prepared.message
         if message is None:
             return succeed(TransactionResult(prepared.outcomes))
-        transaction = self._transaction = _OpenTransaction(request, prepared, Deferred())
+        transaction = self._transaction = _OpenTransaction(request, prepared, PromptDeferred())
         if message.body is None:
             self._begin(transaction, message, None)
         else:

@@ -30,6 +30,9 @@ from mta.smtp.client.machine import ClientMachine
 from mta.tls.client import CertificateRejected, Fault, handshake_failure_text, options_of
 from mta.tls.prompt_writer import PromptWriter
 
+# Reading a member off its Enum costs as much as a call in Python 3.11, and each transaction has such an event.
+_START_TLS = ClientEvent.START_TLS
+
 
 class Listener(Protocol):
     """The user of a SmtpClientProtocol."""
@@ -117,7 +120,7 @@ class SmtpClientProtocol(TwistedProtocol):
             self.flush()
         if event is None:
             return
-        if event is ClientEvent.START_TLS:
+        if event is _START_TLS:
             self._start_tls()
         else:
             self.listener.session_event(event)

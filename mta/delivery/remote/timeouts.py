@@ -43,21 +43,24 @@ class Deadline:
     `clear` leaves the delayed call in the reactor for the next `set`; `cancel` removes it.
     """
 
-    __slots__ = ("_call", "_clock", "_due", "_expired")
+    __slots__ = ("_call", "_clock", "_due", "_expired", "_fires")
 
     def __init__(self, clock: IReactorTime, expired: Callable[[], None]) -> None:
         self._clock = clock
         self._expired = expired
         self._due: float | None = None
+        # The delayed call, and the time at which it fires.
         self._call: IDelayedCall | None = None
+        self._fires = 0.0
 
     def set(self, seconds: float) -> None:
         """Call `expired` after this many seconds, unless the deadline is set again or cleared before."""
-        self._due = self._clock.seconds() + seconds
+        due = self._due = self._clock.seconds() + seconds
         if self._call is None:
-            self._call = self._clock.callLater(seconds, self._check)
-        elif self._due < self._call.getTime():
+            self._call_later(seconds)
+        elif due < self._fires:
             self._call.reset(seconds)
+            self._fires = due
 
     def clear(self) -> None:
         """Remove the deadline."""
@@ -76,7 +79,11 @@ class Deadline:
             return
         left = self._due - self._clock.seconds()
         if left > 0:
-            self._call = self._clock.callLater(left, self._check)
+            self._call_later(left)
         else:
             self._due = None
             self._expired()
+
+    def _call_later(self, seconds: float) -> None:
+        self._call = self._clock.callLater(seconds, self._check)
+        self._fires = self._call.getTime()

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from mta.blocking import RunBlocking
+from mta.coroutines import PromptDeferred
 from mta.queue.errors import as_queue_error, primary_code
 from mta.queue.interface import QueueError
 from mta.queue.sql.commit_delay import MAX_BATCH, CallLater, CommitDelay, TurnDelay
@@ -73,7 +74,7 @@ class _Operation(Generic[T]):
         self.alone = False
         # Whether the open transaction has its changes.
         self.ran = False
-        self.done: Deferred[T] = Deferred()
+        self.done: Deferred[T] = PromptDeferred()
         self.result: T
 
 

@@ -209,9 +209,10 @@ class SqliteQueue:
 
     def settle(self, settlement: Settlement) -> "Deferred[bool]":
         """Record outcomes, add reports, give the claim back."""
-        if not isinstance(settlement.claim.body, FileBody) and not _any_file(settlement.reports):
+        reports = settlement.reports
+        if not isinstance(settlement.claim.body, FileBody) and not (reports and _any_file(reports)):
             return self._commit.submit(partial(self._tables.settle, settlement), max_delay=BACKGROUND)
-        return self._body_files.submit(settlement.reports, partial(self._settle_filed, settlement), again=True)
+        return self._body_files.submit(reports, partial(self._settle_filed, settlement), again=True)
 
     def _settle_filed(self, settlement: Settlement, reports: Sequence[NewMail]) -> tuple[bool, Sequence[QueueId]]:
         if not self._tables.settle(replace(settlement, reports=reports)):

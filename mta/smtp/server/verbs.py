@@ -20,7 +20,7 @@ from mta.smtp.server.state import ServerState
 _BY_DATA = DataBegin(chunking=False)
 _BY_BDAT = DataBegin(chunking=True)
 # Each message needs these; `state` says why they are not read off the Enum each time.
-_RCPT = Phase.RCPT
+_HELLO, _RCPT = Phase.HELLO, Phase.RCPT
 _ASK_RECIPIENT, _ASK_DATA = PendingQuestion.RECIPIENT, PendingQuestion.DATA
 
 
@@ -33,7 +33,7 @@ def _helo(state: ServerState, argument: bytes) -> Event | None:
 
 
 def _mail(state: ServerState, argument: bytes) -> Event:
-    if state.phase is Phase.HELLO and (state.logins.required or not state.leniency.names):
+    if state.phase is _HELLO and (state.logins.required or not state.leniency.names):
         raise ProtocolRefusal(canned_replies.HELLO_FIRST)
     command = parse_mail(argument, state.leniency)
     if not state.dsn and (command.ret is not None or command.envid is not None):
