@@ -1,6 +1,8 @@
-"""The interface by which packages run work that blocks. The process decides on the threads."""
+"""Work that blocks: the interface by which packages run it, in threads on which the process decides, and its parts."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, execute
@@ -29,3 +31,15 @@ def result_of(done: "Deferred[T]") -> T:
         failure.raiseException()
     result: T = results[0]
     return result
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk: a power failure may otherwise undo that a file was made or renamed there.
+
+    Raises OSError.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mta.blocking import sync_folder
 from mta.oauth.answers import AccessToken, json_object
 
 #: The names in QUEUE_DIR: of the file, of its new content before that is durable, and of the lock.
@@ -94,11 +95,7 @@ class TokenFile:
             file.flush()
             os.fsync(descriptor)
         new.rename(self._directory / FILE_NAME)
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_folder(self._directory)
 
 
 def _parse(fields: Mapping[str, Any]) -> SavedTokens | None:

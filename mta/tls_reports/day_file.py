@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
+from mta.blocking import sync_folder
 from mta.message.dates import short_timestamp
 from mta.tls_reports.tally import Tally, read_tally, tally_object
 
@@ -55,6 +56,7 @@ class DayFiles:
             file.flush()
             os.fsync(descriptor)
         new.rename(path)
+        sync_folder(self._directory)
 
     def sent(self, begin: int) -> set[tuple[str, str]]:
         """Return the domains and targets whose report was sent; the target "" stands for all. Raises OSError."""
@@ -72,9 +74,12 @@ class DayFiles:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _SAFELY, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             _drop_cut_line(descriptor)
+            is_new = os.fstat(descriptor).st_size == 0
             file.write(f"{domain} {target}\n".encode())
             file.flush()
             os.fsync(descriptor)
+        if is_new:
+            sync_folder(self._directory)
 
     def days(self) -> list[int]:
         """Return the days of which this process or another has a file, the first one first."""

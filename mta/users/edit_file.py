@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mta.blocking import sync_folder
 from mta.users.users_file import (
     MAX_OCTETS,
     SenderList,
@@ -134,7 +135,7 @@ def replace_text(path: Path, text: str) -> None:
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "")
         raise UsersFileError(f"{path} cannot be replaced: {error.strerror}{remedy}") from None
@@ -157,11 +158,3 @@ def _copy_permissions(path: Path, descriptor: int) -> None:
     if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
         os.fchown(descriptor, old.st_uid, old.st_gid)
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

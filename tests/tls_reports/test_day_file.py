@@ -1,5 +1,6 @@
 """The files of a day: sessions of several processes, and reports that were sent."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ def test_reports_that_were_sent_are_remembered(tmp_path: Path) -> None:
     assert len(files.sent(TODAY)) == 2
     files.remove(TODAY)
     assert not path.exists()
+
+
+def test_the_names_of_new_files_are_synced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, synced = DayFiles(tmp_path), list[str]()
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    files.write(TODAY, as_text(counted("a.test")))
+    assert synced == [str(tmp_path / "tls-reports-2026-11-30.new"), str(tmp_path)]
+    synced.clear()
+    files.note_sent(TODAY, "a.test", "")
+    files.note_sent(TODAY, "b.test", "")
+    sent = str(tmp_path / "tls-reports-2026-11-30.sent")
+    assert synced == [sent, str(tmp_path), sent]
 
 
 @pytest.mark.parametrize("rest", ["b.test mai", "b.test", "b"])
