@@ -46,8 +46,11 @@ def test_a_login_is_never_protected_less_than_its_smarthost_demands() -> None:
     assert (strict.tls, strict.tls_place) == (TlsRule.VERIFY, "r.toml:1")
 
 
-def test_no_rule_lifts_the_demand_of_a_domain() -> None:
-    demanded = replace(MX[0], tls=TlsRule.REQUIRE, proof=Proof(ProofSource.STS, "a.test", ("mx.test",)))
+@pytest.mark.parametrize("enforced", [True, False])
+def test_no_rule_lifts_the_demand_of_a_domain(enforced: bool) -> None:
+    # Of direct delivery, so that nothing but the proof keeps the TLS.
+    demanded = replace(MX[0], proof=Proof(ProofSource.STS, "a.test", ("mx.test",), enforced=enforced))
+    assert demanded.tls is TlsRule.OPPORTUNISTIC
     for rule in (TlsRule.NONE, TlsRule.OPPORTUNISTIC):
         assert routes(Carriage(tls=rule, places=PLACES), demanded) == (demanded,)
     assert routes(Carriage(tls=TlsRule.VERIFY), demanded)[0].tls is TlsRule.VERIFY
