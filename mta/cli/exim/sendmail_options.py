@@ -102,8 +102,8 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
 
 
 def usage_error(words: str) -> SendmailError:
-    """Return an error about the command line."""
-    return SendmailError(os.EX_USAGE, f"sendmail: {words}")
+    """Return an error about the command line, on one line: programs pass on values that strangers gave them."""
+    return SendmailError(os.EX_USAGE, f"sendmail: {printable(words)}")
 
 
 def _read_word(word: str, words: list[str], command_line: CommandLine) -> None:
@@ -166,7 +166,7 @@ def _read_sender(value: str, command_line: CommandLine) -> None:
     found = _SENDER.fullmatch(value.strip())
     address = "" if found is None else found["bracketed"] or found["bare"] or ""
     if found is None or (address and not is_sendable(address)):
-        raise usage_error(f"-f {printable(value)}: not an address")
+        raise usage_error(f"-f {value}: not an address")
     command_line.sender = address
 
 

@@ -70,5 +70,15 @@ def test_an_option_that_is_not_supported_is_a_wrong_use(words: str) -> None:
     assert line.startswith("sendmail: -")
 
 
+@pytest.mark.parametrize(
+    "words", [["-z\nx"], ["-b", "x\ny"], ["-N", "x\ry"], ["-R", "\x1b[31m"], ["-qx\ny"], ["-f", "a\nb"]]
+)
+def test_an_error_about_an_option_is_one_line_that_can_be_shown(words: list[str]) -> None:
+    with pytest.raises(SendmailError) as refused:
+        read_command_line([*words, "a@b.test"])
+    (line,) = refused.value.lines
+    assert line.isprintable()
+
+
 def test_an_envelope_id_of_any_octets_is_xtext() -> None:
     assert read_command_line(["-V", "ä \udcff"]).envelope_id == "+C3+A4+20+FF"
