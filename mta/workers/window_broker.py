@@ -1,9 +1,10 @@
 """The parent's side of the limits that workers share: a window for each destination, from which it grants connections.
 
 A worker asks before it opens a connection and reports its end, so that the window limits the relay as a whole, and only
-one worker probes a destination that is down. Messages cost no line on the channel; only connections, failures and a
-windowful of successes do. For a destination with a pace, however, a worker asks for the time of each transaction and
-reports its end. The module does no I/O: time is an argument, and lines to workers go through a callable.
+one worker probes a destination that is down. Messages cost no line on the channel; only connections and failures do,
+and successes a few times a second while a worker waits for a connection. For a destination with a pace, however, a
+worker asks for the time of each transaction and reports its end. The module does no I/O: time is an argument, and lines
+to workers go through a callable.
 """
 
 import math

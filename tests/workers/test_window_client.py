@@ -21,7 +21,7 @@ from mta.routing.carriage import Carriage
 from mta.routing.route import Plan
 from mta.smtp.replies import Reply, reply
 from mta.workers.window_broker import WindowBroker
-from mta.workers.window_client import FEW_TRANSACTIONS, SharedWindows
+from mta.workers.window_client import FEW_TRANSACTIONS, REPORT_SECONDS, SharedWindows
 from tests.fakes.connector import FakeConnection, FakeConnector
 from tests.fakes.sending import SentJobs
 from tests.length import choose
@@ -93,6 +93,8 @@ class Relay:
         self.clock = Clock()
         self.to_parent: deque[tuple[int, str, tuple[object, ...]]] = deque()
         self.to_worker: deque[tuple[int, str, tuple[object, ...]]] = deque()
+        #: The lines with successes alone that arrived.
+        self.reports = 0
         self.shares = WindowBroker(LIMITS, lambda worker, verb, *words: self.to_worker.append((worker, verb, words)))
         self.workers = {number: Worker(self, number, carriage) for number in (1, 2)}
 
@@ -101,6 +103,7 @@ class Relay:
         moved = bool(self.to_parent or self.to_worker)
         if self.to_parent:
             number, verb, words = self.to_parent.popleft()
+            self.reports += verb == "worked"
             self.shares.handlers(number, self.clock.seconds)[verb](*words)
         if self.to_worker:
             number, verb, words = self.to_worker.popleft()
@@ -144,8 +147,38 @@ class SharedWindowTests(SynchronousTestCase):
     def test_the_window_grows_with_the_successes_of_either_to_its_most(self) -> None:
         self.enter(self.one, 40)
         for _ in range(30):
+            self.relay.clock.advance(REPORT_SECONDS)
             self.answer(self.one)
         assert self.relay.open() == LIMITS.most
+
+    def test_a_window_grows_by_all_successes_since_the_last_report(self) -> None:
+        self.enter(self.one, 80)
+        for _ in range(40):
+            self.answer(self.one)
+        self.relay.clock.advance(REPORT_SECONDS)
+        self.answer(self.one)
+        assert self.relay.open() == LIMITS.most
+
+    def test_a_window_at_its_most_is_told_of_successes_from_time_to_time_only(self) -> None:
+        self.enter(self.one, 80)
+        for _ in range(30):
+            self.relay.clock.advance(REPORT_SECONDS)
+            self.answer(self.one)
+        for _ in range(2):
+            self.relay.clock.advance(2 * REPORT_SECONDS)
+            reports = self.relay.reports
+            for _ in range(4 * LIMITS.most):
+                self.answer(self.one)
+            assert self.relay.reports == reports + 1
+
+    def test_a_report_follows_when_the_wall_clock_was_set_back(self) -> None:
+        window = self.one.windows.new(MX, lambda: None)
+        window.may_open(1000.0, 0, 1)
+        window.on_grant(False)
+        window.may_open(1000.0, 1, 1)
+        for now in (1000.0, 1000.0, 10.0):
+            window.succeeded(now)
+        assert [words for _, verb, words in self.relay.to_parent if verb == "worked"] == [(MX, 1), (MX, 2)]
 
     def test_a_worker_without_connections_gets_one_of_anothers(self) -> None:
         self.enter(self.one, 9)
