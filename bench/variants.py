@@ -29,7 +29,8 @@ from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
 from mta.queue.interface import Claim, NewMail
 from mta.queue.memory import MemoryQueue
-from mta.queue.sqlite.queue import open_queue
+from mta.queue.sqlite.queue import SqliteQueue, open_queue
+from mta.queue.sqlite.wal import WAL_OCTETS
 from mta.rate_counts import RateCounts
 from mta.reactor.epoll import install_unless_chosen
 from mta.rules.book import CurrentRules
@@ -111,9 +112,14 @@ def main() -> int:
     return _serve(sys.argv[1], reactor)
 
 
+def _relays_queue(settings: Settings, run: Threads, reactor: Any) -> SqliteQueue:
+    """Return the queue with the options of the daemon's own (`mta/daemon/queues/own.py`)."""
+    return open_queue(settings.queue_dir, run=run, now=time.time(), call_later=reactor.callLater, wal_octets=WAL_OCTETS)
+
+
 def _serve(variant: str, reactor: Any) -> int:
     settings, run = read_settings(os.environ), Threads(reactor)
-    queue = AnsweringQueue() if variant == "ceiling" else open_queue(settings.queue_dir, run=run, now=time.time())
+    queue = AnsweringQueue() if variant == "ceiling" else _relays_queue(settings, run, reactor)
     output = Output(1, reactor)
     listening = bind(settings.bind_ip, settings.port, "BIND_IP")
     factory = listener(settings, queue, output, reactor)
