@@ -71,7 +71,8 @@ class Held:
 
 def listener(settings: Settings, queue: Any, output: Output, clock: Any) -> SmtpServerFactory:
     """Return the daemon's listener as mta.daemon.assembly makes it, before a queue from which no delivery claims."""
-    event_log, name = EventLog(output.write, time.time, FORMATS[settings.log_format]), settings.mailname
+    event_log = EventLog(output.write, time.time, FORMATS[settings.log_format], later=output.write_later)
+    name = settings.mailname
     smtp_limits = SmtpLimits(message_size=settings.message_size_limit, text_line=settings.line_length_limit)
     limits = InboundLimits()
     intake = Intake(queue, Held(), event_log, ids=IdSource(), wall_clock=time.time, name=name, limits=limits)

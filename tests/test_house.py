@@ -114,6 +114,7 @@ MAY_IMPORT = {
         "mta.quiet_site",
         "mta.__version__",
         "mta.event_log.counts",
+        "mta.event_log.emitting",
         "mta.event_log.lines",
         "mta.event_log.log",
         "mta.message",
@@ -327,6 +328,7 @@ MAY_IMPORT = {
         | _SEAMS
         | {
             "mta.coroutines",
+            "mta.event_log.stages",
             "mta.retry_schedule",
             "mta.routing.choice",
             "mta.rules",
@@ -782,6 +784,7 @@ MAY_IMPORT_EXACTLY = {
         "mta.event_log.counts",
         "mta.event_log.emitting",
         "mta.event_log.repeats",
+        "mta.event_log.stages",
     },
     "mta.delivery.local.rule": {"mta.smtp"},
     "mta.delivery.local.srs": {"mta.smtp"},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
 from mta.delivery.retry_policy import RetryPolicy
-from mta.event_log.log import Stages
+from mta.event_log.stages import Stages
 from mta.message.envelope import Notify
 from mta.message.outcome import Delivered, Discarded, Failed, TryLater
 from mta.queue.interface import AttemptRecord, Claim, NewMail, Pending, Queue, Settlement, Verdict

@@ -1,12 +1,17 @@
 """The way of an event to the log: its line, the limit of lines that repeat, and copies of the event for others."""
 
 from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 from mta.event_log.lines import Render, render_text
 from mta.event_log.repeats import MAX_LINES, Field, Repeats
 
 #: Takes an event: its time in wall-clock seconds, its name, and its fields, of which some may be None.
 Receive = Callable[[float, str, Mapping[str, Field]], object]
+#: Returns the line of an event, made of its time and its values.
+MakeLine = Callable[..., str]
+#: Has lines made and written in their order, soon, each of these arguments: its maker, its time, its values.
+Later = Callable[[MakeLine, float, tuple[Any, ...]], object]
 
 
 def _no_flush() -> None:
@@ -16,7 +21,9 @@ def _no_flush() -> None:
 class Emitter:
     """Writes events as lines, and gives copies of them to other receivers.
 
-    `write` takes a finished line, `flush` writes out all lines that wait, `wall_clock` gives seconds since 1970.
+    `write` takes a finished line, `flush` writes out all lines that wait, `wall_clock` gives seconds since 1970. With
+    `later` the lines of all events are made when they are written, because many lines together cost half of what
+    each costs by itself: the code that makes them has left the caches of the processor after each message (measured).
     """
 
     def __init__(
@@ -26,6 +33,7 @@ class Emitter:
         render: Render = render_text,
         *,
         flush: Callable[[], object] = _no_flush,
+        later: Later | None = None,
     ) -> None:
         self._write = write
         self._wall_clock = wall_clock
@@ -33,6 +41,7 @@ class Emitter:
         # without any has no call more.
         self._render = self._plain_render = render
         self._flush = flush
+        self._later = later or self._at_once
         self._repeats = Repeats()
         self._receivers: dict[object, Receive] = {}
         # Their values, for each event.
@@ -42,10 +51,12 @@ class Emitter:
     def copy_to(self, receive: Receive) -> Callable[[], None]:
         """Give each later event to another receiver, too, until the result is called."""
         key = object()
+        self._flush()
         self._receivers[key] = receive
         self._count_receivers()
 
         def end() -> None:
+            self._flush()
             self._receivers.pop(key, None)
             self._count_receivers()
 
@@ -60,6 +71,10 @@ class Emitter:
         """Give each later alarm, trouble and fault to another receiver, too."""
         self._error_receivers += (receive,)
 
+    def flush(self) -> None:
+        """Write out all lines that wait; their events have then been counted, and given to all receivers."""
+        self._flush()
+
     def write_repeats(self) -> None:
         """Write how many lines of each kind were left out in the last minute, if it is over."""
         if self._repeats.is_over(self._wall_clock()):
@@ -68,6 +83,13 @@ class Emitter:
     def _count_receivers(self) -> None:
         self._copies = tuple(self._receivers.values())
         self._render = self._copy_and_render if self._copies else self._plain_render
+
+    def _at_once(self, line: MakeLine, now: float, values: tuple[Any, ...]) -> None:
+        self._write(line(now, *values))
+
+    def _line(self, now: float, event: str, fields: Mapping[str, Field]) -> str:
+        # Not the renderer of now, because another one may be set before the line is made.
+        return self._render(now, event, fields)
 
     def _copy_and_render(self, now: float, event: str, fields: Mapping[str, Field]) -> str:
         for receive in self._copies:
@@ -107,5 +129,5 @@ class Emitter:
         self._emit_fields(event, fields)
 
     def _emit_fields(self, event: str, fields: Mapping[str, Field]) -> None:
-        # Events of each message pass one mapping: keyword arguments would be copied, and `from` cannot be a keyword.
-        self._write(self._render(self._wall_clock(), event, fields))
+        # One mapping, because `from` cannot be a keyword.
+        self._later(self._line, self._wall_clock(), (event, fields))

@@ -6,11 +6,12 @@ No event has a field for a secret; a server's words about a login are masked bef
 """
 
 from collections.abc import Mapping, Sequence
-from math import floor
+from typing import Any
 
 from mta.event_log.counts import ACCEPTED_TOGETHER, DELIVERED_TOGETHER, MessageCounts
 from mta.event_log.emitting import Emitter
 from mta.event_log.repeats import MAX_OWN_LINES, Field, kind_of
+from mta.event_log.stages import Stages
 from mta.message.dates import timestamp
 from mta.message.envelope import Envelope
 from mta.message.outcome import Delivered, Failed, TryLater
@@ -155,6 +156,12 @@ class EventLog(Emitter):
         held, and `was_from` is the sender that the client gave if a rule has set another one. `tls` is the
         protection of the connection, for logs that count. `release` is the time before which it is not delivered.
         """
+        values = id, envelope, size, user, rules, held, was_from, tls, release
+        self._later(self._accepted_line, self._wall_clock(), values)
+
+    def _accepted_line(self, now: float, *values: Any) -> str:
+        envelope: Envelope
+        id, envelope, size, user, rules, held, was_from, tls, release = values
         if (counts := self._counts) is not None:
             counts.accepted += (size, len(envelope.recipients), tls)
             if len(counts.accepted) >= ACCEPTED_TOGETHER:
@@ -181,7 +188,7 @@ class EventLog(Emitter):
             fields["release"] = timestamp(release)
         if envelope.tls_demand is not None:
             fields["tls-demand"] = envelope.tls_demand.value
-        self._emit_fields("accepted", fields)
+        return self._render(now, "accepted", fields)
 
     # Going out
 
@@ -190,7 +197,7 @@ class EventLog(Emitter):
         id: QueueId,
         to: Address,
         outcome: Delivered,
-        stages: "Stages",
+        stages: Stages,
         security: str,
         *,
         signed_by: str = "",
@@ -204,6 +211,13 @@ class EventLog(Emitter):
         place of the rule that decided on the way of the mail. `attempts` is the number of this attempt, for logs that
         count.
         """
+        values = id, to, outcome, stages, security, signed_by, earlier, rule, attempts
+        self._later(self._delivered_line, self._wall_clock(), values)
+
+    def _delivered_line(self, now: float, *values: Any) -> str:
+        outcome: Delivered
+        stages: Stages
+        id, to, outcome, stages, security, signed_by, earlier, rule, attempts = values
         if (counts := self._counts) is not None:
             counts.delivered += (stages.total, stages.waited, stages.transfer, attempts, outcome.status, security)
             if len(counts.delivered) >= DELIVERED_TOGETHER:
@@ -226,7 +240,7 @@ class EventLog(Emitter):
         if earlier is not None:
             fields["earlier"] = _earlier(earlier)
         fields["reply"] = outcome.text
-        self._emit_fields("delivered", fields)
+        return self._render(now, "delivered", fields)
 
     def possible_duplicate(self, id: QueueId, to: Address) -> None:
         """The relay or a connection ended during this transaction: the message is sent again, and may arrive twice."""
@@ -356,24 +370,6 @@ class EventLog(Emitter):
         }
         for start in range(0, len(ids), _IDS_A_LINE):
             self._emit_fields("amended", {**fields, "ids": ",".join(ids[start : start + _IDS_A_LINE])})
-
-
-class Stages:
-    """The parts of the time that one delivery took, in seconds.
-
-    `total` since the message was accepted, `queued` until this attempt began, `waited` for a connection, `transfer` for
-    the transaction.
-    """
-
-    __slots__ = ("queued", "total", "transfer", "waited")
-
-    def __init__(self, total: float, queued: float, waited: float, transfer: float) -> None:
-        # Not `round`, which goes through decimal digits: four calls were 1 % of a relayed message (measured). And not
-        # `// 1`, which takes more than twice as long as `floor`.
-        self.total = floor(total * 1000 + 0.5) / 1000
-        self.queued = floor(queued * 1000 + 0.5) / 1000
-        self.waited = floor(waited * 1000 + 0.5) / 1000
-        self.transfer = floor(transfer * 1000 + 0.5) / 1000
 
 
 def _others(client: str, reply: Reply) -> Mapping[str, Field]:

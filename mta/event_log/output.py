@@ -16,12 +16,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mta.event_log.emitting import MakeLine
 from mta.event_log.lines import Render, render_text
 from mta.event_log.log import EventLog
 
@@ -36,6 +38,7 @@ CLOSE_TIMEOUT = 1.0
 # that has stopped.
 _GATHER_SECONDS = 0.02
 _MAX_PAUSE = 0.5
+_log = Logger()
 
 
 class OutputSink:
@@ -132,6 +135,15 @@ class _Chunk:
     lines: int
 
 
+def _made(line: MakeLine, now: float, values: tuple[Any, ...]) -> str:
+    """Return a line; "" if a bug prevents it, which costs no other line."""
+    try:
+        return line(now, *values)
+    except Exception:  # noqa: BLE001
+        _log.failure("the line of an event cannot be made")
+        return ""
+
+
 class Output:
     """Writes lines to a file descriptor. Lines are gathered for some milliseconds, under load many for one write.
 
@@ -153,7 +165,8 @@ class Output:
         self._clock = clock
         self._render = render
         self._wall_clock = wall_clock
-        self._lines: list[str] = []
+        # Lines, or the arguments of `write_later`.
+        self._lines: list[str | tuple[MakeLine, float, tuple[Any, ...]]] = []
         self._chunks: deque[_Chunk] = deque()
         #: Octets that wait in memory for the reader.
         self.waiting = 0
@@ -175,6 +188,12 @@ class Output:
             self._clock.callLater(_GATHER_SECONDS, self.flush)
         self._lines.append(line)
 
+    def write_later(self, line: MakeLine, now: float, values: tuple[Any, ...]) -> None:
+        """Write the line that `line` returns for a time and values; it is called when gathered lines are written."""
+        if not self._lines:
+            self._clock.callLater(_GATHER_SECONDS, self.flush)
+        self._lines.append((line, now, values))
+
     def write_lines(self, lines: bytes) -> None:
         """Write whole lines that another process has gathered, after the lines that wait here."""
         self.flush()
@@ -182,9 +201,9 @@ class Output:
 
     def flush(self) -> None:
         """Write the gathered lines, or queue them for the reader."""
-        data = "".join(self._lines).encode()
-        self._lines.clear()
-        self._put(data)
+        # An event may happen while lines are made; its line comes after them.
+        lines, self._lines = self._lines, []
+        self._put("".join([line if type(line) is str else _made(*line) for line in lines]).encode())
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write the remaining lines; block for at most `timeout` seconds if the reader has stopped."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from mta.event_log.emitting import Later
 from mta.event_log.lines import Render, render_text
 from mta.event_log.log import EventLog
 from mta.message.outcome import Failed, TryLater
@@ -26,8 +27,9 @@ class CountingEventLog(EventLog):
         *,
         counters: Counters,
         flush: Callable[[], object] = lambda: None,
+        later: Later | None = None,
     ) -> None:
-        super().__init__(write, wall_clock, render, flush=flush)
+        super().__init__(write, wall_clock, render, flush=flush, later=later)
         self._counters = self._counts = counters
 
     # The daemon

@@ -237,13 +237,14 @@ def main(arguments: Sequence[str]) -> None:
 
 def _quiet(counters: "Counters | None", output: Output, render: Render) -> EventLog:
     if counters is None:
-        return QuietEventLog(output.write, time.time, render, flush=output.flush)
+        return QuietEventLog(output.write, time.time, render, flush=output.flush, later=output.write_later)
     from mta.metrics.counting import CountingEventLog  # noqa: PLC0415
 
     class QuietCountingEventLog(QuietEventLog, CountingEventLog):
         """The event log of such a worker if metrics are on."""
 
-    return QuietCountingEventLog(output.write, time.time, render, counters=counters, flush=output.flush)
+    later = output.write_later
+    return QuietCountingEventLog(output.write, time.time, render, counters=counters, flush=output.flush, later=later)
 
 
 def _ignore(_: str) -> None:

@@ -1,5 +1,8 @@
 """Events at a receiver: each at least once and in the order of its message, although receiver and relay go down."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -46,6 +49,21 @@ def check_order(events: list[dict[str, Any]]) -> None:
     places = {"accepted": 0, "deferred": 1, "delivered": 2, "failed": 2, "reported": 3}
     for kinds in seen.values():
         assert kinds == sorted(kinds, key=places.__getitem__), kinds
+
+
+def test_the_last_events_before_a_stop_arrive(world, receiver):
+    answer = threading.Event()
+    relay = world.relay(world.sink(Rule(".", "250 2.0.0 Ok", hold=answer)), **settings(world, receiver))
+    relay.submit(mail("one"), TO)
+    os.kill(relay.child.pid, signal.SIGTERM)
+    relay.wait_for_events("stopping")
+    answer.set()
+    relay.child.wait()
+    receiver.start()
+    relay.start()
+    until(lambda: logged(relay) <= {key(event) for event in receiver.events}, what="all events")
+    until(lambda: len(receiver.events) >= 2, what="the acceptance and the delivery")  # noqa: PLR2004
+    assert not any("rebuilt" in event for event in receiver.events)
 
 
 def test_the_events_of_a_message_arrive_signed_and_in_order(world, receiver):

@@ -107,6 +107,13 @@ def test_counters_agree_with_the_events_of_a_load_with_faults(world: Any, worker
     assert samples["smtprelay_processes",] == (1 if workers == "1" else 3)
 
 
+def test_a_message_is_counted_before_its_line_is_written(world: Any) -> None:
+    port = free_port()
+    relay = world.relay(world.sink(), METRICS_LISTEN=f"127.0.0.1:{port}")
+    relay.submit(mail("one"), "bob@example.test")
+    assert scrape(port)["smtprelay_accepted_messages_total",] == 1
+
+
 def test_each_documented_metric_is_there_and_no_other(world: Any) -> None:
     port = free_port()
     world.relay(world.sink(), METRICS_LISTEN=f"127.0.0.1:{port}")

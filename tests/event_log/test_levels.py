@@ -8,7 +8,8 @@ from collections.abc import Callable
 from harness.daemon import ROOT
 from mta.event_log.levels import DEBUG, ERROR, INFO, LEVELS, WARNING, level_of
 from mta.event_log.lines import render_json
-from mta.event_log.log import EventLog, Stages
+from mta.event_log.log import EventLog
+from mta.event_log.stages import Stages
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, QueueId
@@ -80,9 +81,10 @@ def emitted_events() -> set[str]:
     for path in (ROOT / "mta/event_log").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                first = node.args[0] if node.args else None
-                if node.func.attr.startswith("_emit") and isinstance(first, ast.Constant):
-                    events.add(first.value)
+                # `_render` has the time before the event.
+                place = 1 if node.func.attr == "_render" else 0 if node.func.attr.startswith("_emit") else None
+                if place is not None and isinstance(node.args[place], ast.Constant):
+                    events.add(node.args[place].value)
     return events
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.event_log.lines import render_json, render_text
-from mta.event_log.log import EventLog, Stages
+from mta.event_log.log import EventLog
 from mta.event_log.repeats import Field
+from mta.event_log.stages import Stages
 from mta.message.envelope import Envelope, Origin, Recipient, TlsDemand
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.queue.interface import Action, QueueId
@@ -197,6 +198,50 @@ def test_a_possible_duplicate_is_logged_before_the_message_can_be_sent_again() -
     event_log.notice("this may wait")
     event_log.possible_duplicate(ID, BOB)
     assert [line.split()[1] if " " in line else line for line in told] == ["notice", "possible-duplicate", "out"]
+
+
+def test_lines_that_are_made_later_have_the_time_of_their_events_and_their_order() -> None:
+    clock, waiting, lines = [NOON], [], []
+
+    def flush() -> None:
+        lines.extend(line(now, *values) for line, now, values in waiting)
+        waiting.clear()
+
+    event_log = EventLog(lines.append, lambda: clock[0], flush=flush, later=lambda *each: waiting.append(each))
+    envelope = Envelope(None, (Recipient(BOB),), Origin("192.0.2.1", "client.test", "ESMTP"))
+    event_log.accepted(ID, envelope, 500)
+    clock[0] += 1
+    event_log.deferred(ID, BOB, TryLater("451 later", "mx.test"), NOON + 60)
+    clock[0] += 1
+    event_log.delivered(ID, BOB, Delivered("250 Ok", "mx.test"), Stages(2.0, 1.0, 0.5, 0.5), "")
+    clock[0] += 1
+    assert lines == []
+    event_log.flush()
+    began = [line.split()[:2] for line in lines]
+    assert began == [
+        ["2026-11-22T12:00:00.250Z", "accepted"],
+        ["2026-11-22T12:00:01.250Z", "deferred"],
+        ["2026-11-22T12:00:02.250Z", "delivered"],
+    ]
+
+
+def test_a_receiver_gets_the_events_between_its_begin_and_its_end_although_lines_are_made_later() -> None:
+    waiting = []
+
+    def flush() -> None:
+        while waiting:
+            line, now, values = waiting.pop(0)
+            line(now, *values)
+
+    event_log = EventLog(lambda _: None, lambda: NOON, flush=flush, later=lambda *each: waiting.append(each))
+    got = []
+    event_log.notice("before")
+    end = event_log.copy_to(lambda _now, _event, fields: got.append(fields["text"]))
+    event_log.notice("meanwhile")
+    end()
+    event_log.notice("after")
+    event_log.flush()
+    assert got == ["meanwhile"]
 
 
 def test_a_change_by_an_operator_is_logged_with_the_user_and_fifty_messages_a_line() -> None:

@@ -43,6 +43,34 @@ class OutputTests(SynchronousTestCase):
         self.clock.advance(0.02)
         assert self.path.read_text() == "one\ntwo\nthree\n"
 
+    def test_lines_that_are_made_when_they_are_written_keep_their_order(self) -> None:
+        made = []
+
+        def line(now: float, text: str) -> str:
+            made.append(text)
+            if text == "two":
+                self.output.write("four\n")
+            return f"{now} {text}\n"
+
+        self.output.write("one\n")
+        self.output.write_later(line, 1.5, ("two",))
+        self.output.write_later(line, 2.5, ("three",))
+        assert made == []
+        self.clock.advance(0.02)
+        assert self.path.read_text() == "one\n1.5 two\n2.5 three\n"
+        # A line that is written while another one is made follows them.
+        self.clock.advance(0.02)
+        assert self.path.read_text() == "one\n1.5 two\n2.5 three\nfour\n"
+        assert not self.clock.getDelayedCalls()
+
+    def test_a_line_that_cannot_be_made_costs_no_other_line(self) -> None:
+        self.output.write_later(lambda now: f"{now} one\n", 1.5, ())
+        self.output.write_later(lambda now: f"{now} {1 // 0}\n", 2.5, ())
+        self.output.write_later(lambda now: f"{now} three\n", 3.5, ())
+        self.output.flush()
+        assert self.path.read_text() == "1.5 one\n3.5 three\n"
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+
     def test_a_reader_that_is_gone_does_no_harm(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)

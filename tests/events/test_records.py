@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mta.event_log.lines import json_members, render_both, render_json, render_text
-from mta.event_log.log import EventLog, Stages
+from mta.event_log.log import EventLog
+from mta.event_log.stages import Stages
 from mta.events.records import SENT, numbered, read_record
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, TryLater

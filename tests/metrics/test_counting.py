@@ -4,7 +4,8 @@ import inspect
 
 import pytest
 
-from mta.event_log.log import EventLog, Stages
+from mta.event_log.log import EventLog
+from mta.event_log.stages import Stages
 from mta.message.envelope import Envelope, Origin, Recipient
 from mta.message.outcome import Delivered, Failed, TryLater
 from mta.metrics.counters import Counters, commit_timer

@@ -59,10 +59,11 @@ def new_event_log(
 ) -> EventLog:
     """Return the event log of this process, which counts its events if there are counters."""
     if counters is None:
-        return EventLog(output.write, wall_clock, render, flush=output.flush)
+        return EventLog(output.write, wall_clock, render, flush=output.flush, later=output.write_later)
     from mta.metrics.counting import CountingEventLog  # noqa: PLC0415
 
-    return CountingEventLog(output.write, wall_clock, render, counters=counters, flush=output.flush)
+    later = output.write_later
+    return CountingEventLog(output.write, wall_clock, render, counters=counters, flush=output.flush, later=later)
 
 
 def metrics_sockets(settings: Settings) -> list[socket.socket]:
@@ -108,6 +109,8 @@ class RelayFigures:
         from mta.metrics.gauges import process_samples  # noqa: PLC0415
 
         of_queue = await self._parts.queue.samples()
+        # Events are counted when their lines are written.
+        self._context.event_log.flush()
         return {
             **self._counters.samples(),
             **of_queue,
