@@ -152,7 +152,8 @@ bench-instructions: $(VENV)/installed $(if $(COMPILED),$(COMPILED_BUILD))
 # The relay with modules compiled by mypyc, in .cache/compiled: minutes. The checkout stays pure. Needs gcc and the header
 # files of Python (Debian: gcc, python3-dev). See docs/compiled.md.
 compiled: $(VENV)/installed
-	SMTPRELAY_COMPILE=1 $(BIN)/python setup.py --quiet build --build-lib .cache/compiled
+	rm -rf .cache/compiled
+	SMTPRELAY_COMPILE=1 nice $(BIN)/python setup.py --quiet build --build-lib .cache/compiled
 
 # The tests with that build, which is made if it is missing. TESTS=tests/smtp names some.
 test-compiled: $(VENV)/installed $(COMPILED_BUILD)

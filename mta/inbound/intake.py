@@ -168,8 +168,7 @@ class Incoming:
             self._write(data)
         else:
             self._add_to_header(data, ended=False)
-        if self._refusal is None:
-            self._account_memory()
+        self._account_memory()
 
     async def store(self) -> Reply:
         """Store the message and return the reply, which is positive once the message is on disk.
@@ -195,9 +194,9 @@ class Incoming:
             self._claim = await intake.queue.add(mail, created, lease)
         except QueueError as error:
             return self._refuse_error(error)
-        except Exception as error:  # noqa: BLE001  a bug costs the client no reply
+        except Exception as bug:  # noqa: BLE001  a bug costs the client no reply
             _log.failure("a message could not be stored")
-            intake.event_log.trouble(f"the queue could not store a message: {error}", self.id)
+            intake.event_log.trouble(f"the queue could not store a message: {bug}", self.id)
             return QUEUE_BROKEN
         finally:
             self._release_memory()
@@ -231,7 +230,9 @@ class Incoming:
         self._release_memory()
 
     def _account_memory(self) -> None:
-        """Count the memory that the message takes, and spill it to its file if all messages together take too much."""
+        """Count the memory that the message takes if it is not refused; spill it if all messages take too much."""
+        if self._refusal is not None:
+            return
         intake = self._intake
         held = self._buffers + (self._writer.in_memory if self._head is None else len(self._head))
         intake.in_memory += held - self._held

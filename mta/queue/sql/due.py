@@ -42,7 +42,7 @@ def select_due(due: Sequence[Candidate], limit: int, deferral_filter: DeferralFi
 
 
 def read_candidate(
-    number: int, leased: bool, created: float, delay_reported: bool, domains: str | None, *parts: str | None
+    number: int, leased: int, created: float, delay_reported: int, domains: str | None, *parts: str | None
 ) -> Candidate:
     """Return the candidate of a row with these columns.
 

@@ -116,7 +116,7 @@ class ClientMachine:
         event = None
         self._reader.feed(data)
         try:
-            while self.ended is None and (reply := self._reader.next()) is not None:
+            while (reply := self._reader.next()) is not None:
                 event = self._handle_reply(reply) or event
         except UnreadableReply as error:
             return self._end(SessionFailure(FailureKind.PROTOCOL, "4.5.0", f"protocol error: {error}"), event)

@@ -1,7 +1,7 @@
 """`find`, `count` and `select` by conditions, the attempts and reports of a message, and `bounce`."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import combinations, product
 from typing import Any
 
@@ -54,7 +54,8 @@ class SearchContract(QueueCase):
     """Each condition alone and in pairs, against the list of all messages."""
 
     def keep(self, hour: float, *recipients: str, **parts: Any) -> NewMail:
-        description = Description(**{name: parts.pop(name) for name in tuple(parts) if name in Description.__slots__})
+        names = {field.name for field in fields(Description)}
+        description = Description(**{name: parts.pop(name) for name in names.intersection(parts)})
         body = MemoryBody(bytes(parts.pop("size", 5)))
         held = parts.pop("held", False)
         return NewMail(self.ids.new(NOW + hour * HOUR), envelope(*recipients, **parts), body, held, description)

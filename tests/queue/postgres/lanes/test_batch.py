@@ -268,4 +268,4 @@ def test_an_end_is_plain_only_if_all_are_final_at_the_first_attempt(changed):
 
 def test_a_second_attempt_is_no_plain_end():
     claim = claim_like(mail())
-    assert not is_plain_end(plain_end(replace(claim, pending=[replace(claim.pending[0], attempts=1)])))
+    assert not is_plain_end(plain_end(replace(claim, pending=(replace(claim.pending[0], attempts=1),))))
