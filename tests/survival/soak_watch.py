@@ -93,7 +93,6 @@ class Log:
         found = _EVENT.match(line)
         event = found.group(1) if found else "cut" if may_be_cut(line) else "not JSON"
         self.counts[event] += 1
-        self.lines += 1
         self._count_found(event)
         if event in {"failed", "possible-duplicate"} or (event == "deferred" and _MAY_HAVE in line):
             self._note(event, line)
@@ -101,6 +100,8 @@ class Log:
             self.counts["unexpected"] += 1
             if len(self.unexpected) < 50:
                 self.unexpected.append(line[:2000])
+        # Last, because a test waits for it.
+        self.lines += 1
 
     def _count_found(self, event: str) -> None:
         """A start reports all its findings at once."""
