@@ -12,8 +12,8 @@ from harness.waiting import until
 from tests.endtoend.mails import mail
 from tests.endtoend.world import TO, received
 
-#: The seconds of a rate's span that are so short that a test can see several, and that are longer than a restart.
-SHORT, LONG = 2, 5
+#: The seconds of a rate's span: a test sees several, and a busy machine restarts a relay or sends ten messages in one.
+SPAN = 5
 
 
 class Timed(Sink):
@@ -72,16 +72,16 @@ def assert_not_tried_in_vain(relay, count):
 
 @pytest.mark.parametrize("workers", ["1", "4"])
 def test_a_rate_is_never_exceeded_and_waiting_for_it_is_no_attempt(relay_with, sink, workers):
-    with relay_with(f'[[transport]]\nrate = "10 messages / {SHORT} seconds"\n', WORKERS=workers) as relay:
+    with relay_with(f'[[transport]]\nrate = "10 messages / {SPAN} seconds"\n', WORKERS=workers) as relay:
         submit(relay, 25)
         received(sink, 25)
         assert_not_tried_in_vain(relay, 25)
-    assert most_within(sink.times, SHORT) == 10
+    assert most_within(sink.times, SPAN) == 10
 
 
 @pytest.mark.parametrize(("end", "workers"), [("stop", "1"), ("kill", "1"), ("kill", "2")])
 def test_a_restart_gives_no_second_allowance(relay_with, sink, end, workers):
-    relay = relay_with(f'[[transport]]\nrate = "10 messages / {LONG} seconds"\n', WORKERS=workers)
+    relay = relay_with(f'[[transport]]\nrate = "10 messages / {SPAN} seconds"\n', WORKERS=workers)
     with relay:
         submit(relay, 15)
         received(sink, 7)
@@ -89,12 +89,12 @@ def test_a_restart_gives_no_second_allowance(relay_with, sink, end, workers):
         relay.start()
         received(sink, 15)
         relay.wait_until_empty()
-    assert most_within(sink.times, LONG) <= 10
+    assert most_within(sink.times, SPAN) <= 10
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_changed_rules_that_leave_a_rate_as_it_was_give_no_second_allowance(relay_with, tmp_path, sink, workers):
-    rule = f'[[transport]]\nrate = "5 messages / {LONG} seconds"\n'
+    rule = f'[[transport]]\nrate = "5 messages / {SPAN} seconds"\n'
     with relay_with(rule, WORKERS=workers) as relay:
         submit(relay, 5)
         received(sink, 5)
@@ -105,28 +105,28 @@ def test_changed_rules_that_leave_a_rate_as_it_was_give_no_second_allowance(rela
         submit(relay, 7)
         received(sink, 12)
         assert_not_tried_in_vain(relay, 12)
-    assert most_within(sink.times, LONG) == 5
+    assert most_within(sink.times, SPAN) == 5
 
 
 def test_the_rate_of_a_rule_is_that_of_all_its_mail_and_other_mail_is_free(relay_with, world, sink):
     for domain in ("a.test", "b.test", "c.test"):
         world.dns.mail_host(domain)
-    rules = f'[[transport]]\nrecipient = ["a.test", "b.test"]\nrate = "4 messages / {LONG} seconds"\n'
+    rules = f'[[transport]]\nrecipient = ["a.test", "b.test"]\nrate = "4 messages / {SPAN} seconds"\n'
     with relay_with(rules) as relay:
         for domain in ("a.test", "b.test", "c.test"):
             submit(relay, 3, f"bob@{domain}")
         received(sink, 9)
         assert_not_tried_in_vain(relay, 9)
     limited = [at for at, to in zip(sink.times, sink.messages, strict=True) if "c.test" not in to.recipients[0]]
-    assert most_within(limited, LONG) == 4
-    assert sink.times[6] - sink.times[0] < LONG
+    assert most_within(limited, SPAN) == 4
+    assert sink.times[6] - sink.times[0] < SPAN
 
 
 def test_domains_with_the_same_host_have_a_rate_each_if_rules_tell_them_apart(relay_with, world, sink):
     world.dns.add({"mx.both.test": {"A": ["127.0.0.1"]}})
     world.dns.add({domain: {"MX": [[1, "mx.both.test"]]} for domain in ("a.test", "b.test")})
     rules = "".join(
-        f'[[transport]]\nrecipient = "{domain}"\nrate_each = "2 messages / {LONG} seconds"\n'
+        f'[[transport]]\nrecipient = "{domain}"\nrate_each = "2 messages / {SPAN} seconds"\n'
         for domain in ("a.test", "b.test")
     )
     with relay_with(rules) as relay:
@@ -136,7 +136,7 @@ def test_domains_with_the_same_host_have_a_rate_each_if_rules_tell_them_apart(re
         assert sorted(each.recipients[0] for each in sink.messages[:4]) == ["bob@a.test"] * 2 + ["bob@b.test"] * 2
         received(sink, 6)
         assert_not_tried_in_vain(relay, 6)
-    assert sink.times[4] - sink.times[0] > LONG
+    assert sink.times[4] - sink.times[0] > SPAN
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
