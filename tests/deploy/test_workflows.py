@@ -1,6 +1,7 @@
 """The files for GitHub: valid by their schemas, without known weaknesses, and true to the Makefile and setup.cfg."""
 
 import configparser
+import os
 import re
 import subprocess
 import sys
@@ -135,6 +136,30 @@ def test_the_image_is_built_by_a_target_of_the_bake_file() -> None:
     named = re.findall(r'^target "(\w+)"', (ROOT / baking["files"]).read_text(), re.MULTILINE)
     assert baking["targets"] in named
     assert baking["set"].startswith(f"{baking['targets']}.output=")
+
+
+@pytest.mark.parametrize(("tag", "named"), [("v1.2.0", "1.2.0 1.2 latest"), ("v1.1.1", "1.1.1 1.1")])
+def test_a_patch_of_an_older_version_leaves_the_latest_image_alone(tag: str, named: str, tmp_path: Path) -> None:
+    steps = WORKFLOWS["release.yml"]["jobs"]["registry"]["steps"]
+    checkout = next(step for step in steps if step.get("uses", "").startswith("actions/checkout@"))
+    # All tags, which the script compares.
+    assert checkout["with"]["fetch-depth"] == 0
+    script = next(step["run"] for step in steps if step.get("id") == "names")
+    output = tmp_path / "output"
+    environment = {
+        "REGISTRY": "registry.test",
+        "GITHUB_REPOSITORY": "Team/Relay",
+        "GITHUB_REF_NAME": tag,
+        "GITHUB_OUTPUT": str(output),
+        "HOME": str(tmp_path),
+        **{f"GIT_{who}_{what}": "relay" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    }
+    commit = "git init --quiet && git commit --quiet --allow-empty --message first"
+    tags = "git tag v0.9.0 && git tag v1.1.0 && git tag v1.1.1 && git tag v1.2.0"
+    command = ["bash", "-e", "-c", f"{commit} && {tags}\n{script}"]
+    subprocess.run(command, cwd=tmp_path, env=environment | {"PATH": os.environ["PATH"]}, check=True)
+    image = "registry.test/team/relay"
+    assert f"images={','.join(f'{image}:{name}' for name in named.split())}" in output.read_text().splitlines()
 
 
 def test_the_folders_whose_packages_are_renewed_exist() -> None:

@@ -58,9 +58,9 @@ class StatementAnswer:
         self._result: PGresult | None = None
 
     def read(self) -> Rows | None:
-        """Read what has arrived; return the rows once the answer is complete, and None before. Raises psycopg.Error.
+        """Read the octets that have arrived; return the rows once the answer is complete, and None before.
 
-        The last result counts, because the commit can fail after the statement.
+        Raises psycopg.Error. The last result counts, because the commit can fail after the statement.
         """
         connection = self._connection
         try:

@@ -137,9 +137,9 @@ class DatabaseSession:
             return not connection.pgconn.flush()
 
     def receive(self) -> Rows | None:
-        """Read what has arrived; return the rows of the statement that was begun once they are complete, else None.
+        """Read the octets that have arrived; return the rows of the statement that was begun once they are complete.
 
-        Without such a statement it returns None. Raises as `rows` does.
+        Before that, and without such a statement, it returns None. Raises as `rows` does.
         """
         connection = self.connection
         with self._closed_by_errors(connection):

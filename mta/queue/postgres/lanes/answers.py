@@ -73,7 +73,7 @@ class AnswerReader:
         return "queue"
 
     def doRead(self) -> None:
-        """Read what has arrived; called by the reactor."""
+        """Read the octets that have arrived; called by the reactor."""
         try:
             rows = self._session.receive()
         except QueueError:

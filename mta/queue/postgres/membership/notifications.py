@@ -50,7 +50,7 @@ class NotificationReader:
         return "wake-ups"
 
     def doRead(self) -> None:
-        """Read what has arrived; called by the reactor."""
+        """Read the octets that have arrived; called by the reactor."""
         try:
             self._connection.consume_input()
         except psycopg.Error as error:
