@@ -8,6 +8,7 @@ A `PromptDeferred` that such a coroutine awaits resumes it directly.
 """
 
 from collections.abc import Callable, Coroutine
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -25,6 +26,10 @@ class PromptDeferred(Deferred[T]):
 
     #: Resumes the coroutine that awaits this Deferred; None if it is used in any other way.
     resume: Callable[[Any], None] | None = None
+
+    if not hasattr(Deferred(), "_callbacks"):
+        # Twisted before 25.5, as Debian 13 has it, has a public name for the chain.
+        _callbacks = property(attrgetter("callbacks"))
 
     def callback(self, result: T | Failure) -> None:
         """Fire with a result. Raises AlreadyCalledError."""
