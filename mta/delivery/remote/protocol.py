@@ -5,6 +5,7 @@ that is too large for one write no faster than the remote host takes it.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Protocol
 
 from OpenSSL import SSL
@@ -104,7 +105,9 @@ class SmtpClientProtocol(TwistedProtocol):
     def connectionMade(self) -> None:
         """Wait for the greeting; if TLS begins with the first byte, after the handshake."""
         self._writer = PromptWriter(self.transport)
-        self.transport.setTcpNoDelay(True)
+        with suppress(OSError):
+            # A socket of UNIX has no such option, which Twisted 24.7 does not know.
+            self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         if self._implicit_tls:
             self._start_tls()
