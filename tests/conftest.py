@@ -1,6 +1,7 @@
 """Settings and fixtures that apply to every test."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ _EXAMPLES = DirectoryBasedExampleDatabase(Path(__file__).parent.parent / ".hypot
 # On a busy machine, and in a fresh clone where Hypothesis first makes its tables of characters, slowness is no fault.
 settings.register_profile("relay", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=_EXAMPLES)
 settings.load_profile("relay")
+
+# Programs of the tests inherit what a signal does, and a shell has commands in the background ignore this one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The tests run on the reactor that the relay has.
 install_unless_chosen()

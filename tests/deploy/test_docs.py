@@ -177,7 +177,7 @@ def is_quoted(heading: str, source: list[str]) -> bool:
 
 def test_the_events_of_troubleshooting_are_those_of_the_event_log():
     event_log = (ROOT / "mta" / "event_log" / "log.py").read_text()
-    events = set(re.findall(r'_emit(?:_fields|_limited|_error)?\(\s*"([a-z-]+)"', event_log))
+    events = set(re.findall(r'(?:_emit(?:_fields|_limited|_error)?\(\s*|_render\(now, )"([a-z-]+)"', event_log))
     rows = re.findall(r"^\| (`.*?) \|", TROUBLE.read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
     assert named == events
@@ -191,10 +191,14 @@ def test_the_fields_of_the_log_are_those_of_the_event_log():
     assert told == event_fields()
 
 
+#: The functions that take all fields of an event as one mapping. The second takes the time before the event.
+ONE_MAPPING = {"self._emit_fields", "self._render"}
+
+
 def event_fields() -> dict[str, set[str]]:
     """Return the events of the event log, each with all of its fields."""
     found: dict[str, set[str]] = {}
-    emitting = {"self._emit", "self._emit_fields", "self._emit_limited", "self._emit_error", "self._passes"}
+    emitting = {"self._emit", "self._emit_limited", "self._emit_error", "self._passes", *ONE_MAPPING}
     limited = {"self._emit_limited", "self._passes"}
     for method in ast.walk(ast.parse((ROOT / "mta" / "event_log" / "log.py").read_text())):
         if not isinstance(method, ast.FunctionDef):
@@ -203,7 +207,7 @@ def event_fields() -> dict[str, set[str]]:
         keys |= set_alone(method)
         for call in ast.walk(method):
             if isinstance(call, ast.Call) and ast.unparse(call.func) in emitting:
-                event = call.args[0]
+                event = call.args[1 if ast.unparse(call.func) == "self._render" else 0]
                 if isinstance(event, ast.Constant):
                     found.setdefault(event.value, set()).update(keys, {word.arg for word in call.keywords if word.arg})
                     # A limited event also has a line that counts the others.
@@ -214,7 +218,7 @@ def event_fields() -> dict[str, set[str]]:
 def set_alone(method: ast.FunctionDef) -> set[str]:
     """Return the fields that a method which makes one event sets one by one."""
     calls = [ast.unparse(node.func) for node in ast.walk(method) if isinstance(node, ast.Call)]
-    if calls.count("self._emit_fields") != 1:
+    if sum(call in ONE_MAPPING for call in calls) != 1:
         return set()
     stored = [node for node in ast.walk(method) if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)]
     return {node.slice.value for node in stored if isinstance(node.slice, ast.Constant)}
