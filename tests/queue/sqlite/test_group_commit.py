@@ -2,18 +2,15 @@
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from mta.blocking import run_inline
 from mta.queue.interface import QueueError, QueueFull
 from mta.queue.sql.commit_delay import BACKGROUND, DELIVERY, MAX_BATCH
 from mta.queue.sqlite.group_commit import GroupCommit
-from mta.queue.sqlite.schema import connect
-from tests.queue.messages import scratch
+from tests.queue.sqlite.commit_case import CommitCase
 
 
 class ByHand:
@@ -32,29 +29,11 @@ class ByHand:
         run_inline(work).chainDeferred(done)
 
 
-class GroupCommitTests(SynchronousTestCase):
+class GroupCommitTests(CommitCase):
     def setUp(self) -> None:
-        self.path = scratch(self)
-        self.path.touch()
-        self.connection = connect(self.path)
-        self.addCleanup(self.connection.close)
-        self.connection.execute("CREATE TABLE t (x INTEGER PRIMARY KEY, y BLOB)")
+        super().setUp()
         self.worker = ByHand()
         self.commit = GroupCommit(self.connection, self.worker)
-
-    def insert(self, number: int, size: int = 1, **options: Any) -> "Deferred[int]":
-        def work() -> int:
-            self.connection.execute("INSERT INTO t VALUES (?, zeroblob(?))", (number, size))
-            return number
-
-        return self.commit.submit(work, **options)
-
-    def stored(self) -> list[int]:
-        """What another program sees."""
-        other = sqlite3.connect(self.path)
-        rows = [number for (number,) in other.execute("SELECT x FROM t ORDER BY x")]
-        other.close()
-        return rows
 
     def test_a_lone_operation_starts_at_once_and_is_answered_after_its_commit(self):
         done = self.insert(1)

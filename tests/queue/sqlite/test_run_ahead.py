@@ -2,15 +2,12 @@
 
 import sqlite3
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from mta.queue.interface import QueueError
 from mta.queue.sql.commit_delay import BACKGROUND, MAX_BATCH
 from mta.queue.sqlite.group_commit import GroupCommit
-from mta.queue.sqlite.schema import connect
-from tests.queue.messages import scratch
+from tests.queue.sqlite.commit_case import CommitCase
 from tests.queue.sqlite.test_group_commit import ByHand, Failing
 
 
@@ -30,38 +27,18 @@ class RecordedLedger:
         self.calls.append("roll back")
 
 
-class RunAheadTests(SynchronousTestCase):
+class RunAheadTests(CommitCase):
     def setUp(self) -> None:
-        self.path = scratch(self)
-        self.path.touch()
-        self.connection = connect(self.path)
-        self.addCleanup(self.connection.close)
-        self.connection.execute("CREATE TABLE t (x INTEGER PRIMARY KEY)")
+        super().setUp()
         self.clock = Clock()
         self.ledger = RecordedLedger()
         self.thread = ByHand()
-        self.ran: list[int] = []
         self.commit = GroupCommit(self.connection, self.thread, call_later=self.clock.callLater, ledger=self.ledger)
 
     def finish(self) -> None:
         """Do the work of the other thread."""
         while self.thread.waiting:
             self.thread.crank()
-
-    def insert(self, number: int, **options: object) -> "Deferred[int]":
-        def work() -> int:
-            self.ran.append(number)
-            self.connection.execute("INSERT INTO t VALUES (?)", (number,))
-            return number
-
-        return self.commit.submit(work, **options)
-
-    def stored(self) -> list[int]:
-        """Return the rows that another program sees."""
-        other = sqlite3.connect(self.path)
-        rows = [number for (number,) in other.execute("SELECT x FROM t ORDER BY x")]
-        other.close()
-        return rows
 
     def test_an_idle_connection_runs_it_at_once_and_commits_it_with_the_next_urgent_one(self):
         first, second = self.insert(1, max_delay=BACKGROUND), self.insert(2, max_delay=BACKGROUND)

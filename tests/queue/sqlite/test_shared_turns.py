@@ -1,43 +1,20 @@
 """A group commit waits for the operations of the same turns of the reactor while clients send together."""
 
-import sqlite3
-
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from mta.queue.interface import QueueError
 from mta.queue.sql.commit_delay import BACKGROUND
 from mta.queue.sqlite.group_commit import GroupCommit
-from mta.queue.sqlite.schema import connect
-from tests.queue.messages import scratch
+from tests.queue.sqlite.commit_case import CommitCase
 from tests.queue.sqlite.test_group_commit import ByHand
 
 
-class SharedTurnTests(SynchronousTestCase):
+class SharedTurnTests(CommitCase):
     def setUp(self) -> None:
-        self.path = scratch(self)
-        self.path.touch()
-        self.connection = connect(self.path)
-        self.addCleanup(self.connection.close)
-        self.connection.execute("CREATE TABLE t (x INTEGER PRIMARY KEY)")
+        super().setUp()
         self.clock = Clock()
         self.thread = ByHand()
         self.commit = GroupCommit(self.connection, self.thread, call_later=self.clock.callLater)
-
-    def insert(self, number: int, **options: object) -> "Deferred[int]":
-        def work() -> int:
-            self.connection.execute("INSERT INTO t VALUES (?)", (number,))
-            return number
-
-        return self.commit.submit(work, **options)
-
-    def stored(self) -> list[int]:
-        """Return the rows that another program sees."""
-        other = sqlite3.connect(self.path)
-        rows = [number for (number,) in other.execute("SELECT x FROM t ORDER BY x")]
-        other.close()
-        return rows
 
     def turns(self) -> None:
         """Run turns of the reactor that bring nothing."""
