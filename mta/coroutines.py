@@ -42,7 +42,12 @@ class PromptDeferred(Deferred[T]):
             return
         self.resume = None
         self.called, self.result = True, result
-        resume(result)
+        try:
+            resume(result)
+        except Exception:  # noqa: BLE001  as that of a callback it is the next result, and not one for the caller
+            self.result = Failure()
+            self._runCallbacks()
+            return
         self.result = None
         if self._callbacks:
             self._runCallbacks()
@@ -82,7 +87,8 @@ class _Run:
         except Exception:  # noqa: BLE001  `ended` gets it
             self._ended(Failure())
         else:
-            if type(awaited) is PromptDeferred and not awaited._callbacks:
+            # One that has fired waits for the Deferred of a callback.
+            if type(awaited) is PromptDeferred and not (awaited.called or awaited._callbacks or awaited.resume):
                 awaited.resume = self.resume
             else:
                 awaited.addBoth(self.resume)

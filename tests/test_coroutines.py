@@ -94,6 +94,41 @@ def test_callbacks_that_were_added_before_a_wait_change_its_result(kind: "type[D
 
 
 @each_kind
+def test_a_deferred_that_has_fired_may_wait_for_the_deferred_of_a_callback(kind: "type[Deferred[str]]") -> None:
+    one, inner = kind(), kind()
+    one.addCallback(lambda _: inner)
+    one.callback("one")
+    story = Story(one)
+    inner.callback("inner")
+    assert (story.results, story.ends) == (["inner"], [None])
+
+
+@each_kind
+def test_two_coroutines_that_await_one_deferred_both_go_on(kind: "type[Deferred[str]]") -> None:
+    one = kind()
+    first, second = Story(one), Story(one)
+    one.callback("one")
+    assert (first.results, first.ends) == (["one"], [None])
+    assert second.ends == [None]
+
+
+@each_kind
+def test_an_exception_at_the_end_of_a_coroutine_is_not_one_of_the_caller(kind: "type[Deferred[str]]") -> None:
+    async def wait() -> None:
+        await one
+
+    def ended(_: Failure | None) -> None:
+        raise ZeroDivisionError("a bug")
+
+    one = kind()
+    start(wait(), ended)
+    one.callback("one")
+    failures: list[Failure] = []
+    one.addErrback(failures.append)
+    assert [each.type for each in failures] == [ZeroDivisionError]
+
+
+@each_kind
 def test_a_deferred_fires_once(kind: "type[Deferred[str]]") -> None:
     one = kind()
     story = Story(one)
