@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -38,7 +38,6 @@ CLOSE_TIMEOUT = 1.0
 # that has stopped.
 _GATHER_SECONDS = 0.02
 _MAX_PAUSE = 0.5
-_log = Logger()
 
 
 class OutputSink:
@@ -135,15 +134,6 @@ class _Chunk:
     lines: int
 
 
-def _made(line: MakeLine, now: float, values: tuple[Any, ...]) -> str:
-    """Return a line; "" if a bug prevents it, which costs no other line."""
-    try:
-        return line(now, *values)
-    except Exception:  # noqa: BLE001
-        _log.failure("the line of an event cannot be made")
-        return ""
-
-
 class Output:
     """Writes lines to a file descriptor. Lines are gathered for some milliseconds, under load many for one write.
 
@@ -160,7 +150,7 @@ class Output:
         *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare; `render` and `wall_clock` are used for the line that counts lost lines."""
+        """Prepare; `render` is used for lines about the log itself, `wall_clock` for the line that counts lost lines."""
         self._sink = OutputSink(descriptor)
         self._clock = clock
         self._render = render
@@ -201,9 +191,9 @@ class Output:
 
     def flush(self) -> None:
         """Write the gathered lines, or queue them for the reader."""
-        # An event may happen while lines are made; its line comes after them.
+        # A line that is written while lines are made comes after them.
         lines, self._lines = self._lines, []
-        self._put("".join([line if type(line) is str else _made(*line) for line in lines]).encode())
+        self._put("".join([line if type(line) is str else self._made(*line) for line in lines]).encode())
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write the remaining lines; block for at most `timeout` seconds if the reader has stopped."""
@@ -213,6 +203,15 @@ class Output:
             self._drain()
         self._cancel_retry()
         self._sink.close()
+
+    def _made(self, line: MakeLine, now: float, values: tuple[Any, ...]) -> str:
+        """Return a line; a fault in its place if a bug prevents it, so that it costs no other line."""
+        try:
+            return line(now, *values)
+        except Exception:  # noqa: BLE001
+            # Not by Twisted's log: the same bug may prevent the line of that fault, and so on.
+            fields = {"text": "the line of an event cannot be made", "traceback": traceback.format_exc()}
+            return self._render(now, "fault", fields)
 
     def _put(self, data: bytes) -> None:
         if data and self._has_room(len(data)):

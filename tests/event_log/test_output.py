@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from twisted.internet.task import Clock
-from twisted.logger import Logger, LogPublisher
+from twisted.logger import Logger, LogPublisher, globalLogPublisher
 from twisted.python import log
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -68,8 +68,22 @@ class OutputTests(SynchronousTestCase):
         self.output.write_later(lambda now: f"{now} {1 // 0}\n", 2.5, ())
         self.output.write_later(lambda now: f"{now} three\n", 3.5, ())
         self.output.flush()
-        assert self.path.read_text() == "1.5 one\n3.5 three\n"
-        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1
+        one, fault, three = self.path.read_text().splitlines()
+        assert (one, three) == ("1.5 one", "3.5 three")
+        assert fault.startswith('1970-01-01T00:00:02.500Z fault text="the line of an event cannot be made" traceback=')
+        assert "ZeroDivisionError" in fault
+
+    def test_a_receiver_that_fails_is_one_fault_an_event(self) -> None:
+        event_log = EventLog(self.output.write, self.clock.seconds, later=self.output.write_later)
+        observer = TwistedObserver(event_log, self.output.flush)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        event_log.copy_to(lambda now, name, fields: 1 // 0)
+        event_log.notice("one")
+        self.clock.advance(0.02)
+        (fault,) = self.path.read_text().splitlines()
+        assert "ZeroDivisionError" in fault
+        assert not self.clock.getDelayedCalls()
 
     def test_a_reader_that_is_gone_does_no_harm(self) -> None:
         reading, writing = os.pipe()
