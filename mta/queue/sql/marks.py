@@ -20,8 +20,10 @@ class InFlightMarks:
         self._texts: dict[int, str] = {}
         # Messages with marks of an earlier process, which were reported to the operator at start.
         self._reported: set[int] = set()
-        # Row numbers and their earlier marks, in the order of the changes since `begin`.
+        # Row numbers and their earlier marks, in the order of the changes since `begin`, and those since then that
+        # count as reported no more.
         self._undo: list[tuple[int, frozenset[int]]] = []
+        self._unreported: set[int] = set()
 
     def load(self, text: str) -> dict[int, frozenset[int]]:
         """Start with the marks that an earlier process left, and return them."""
@@ -34,6 +36,7 @@ class InFlightMarks:
     def begin(self) -> None:
         """Start to record changes, because a transaction begins."""
         self._undo.clear()
+        self._unreported.clear()
 
     def put(self, number: int, indexes: Collection[int]) -> frozenset[int]:
         """Mark recipients of a message; return those that had a mark already that was not reported at start."""
@@ -44,6 +47,7 @@ class InFlightMarks:
         self._change(number, before.union(indexes))
         if number in self._reported:
             self._reported.discard(number)
+            self._unreported.add(number)
             return frozenset()
         return before.intersection(indexes)
 
@@ -51,6 +55,7 @@ class InFlightMarks:
         """Remove the marks of the earlier process, which the operator knows by now; newer marks stay."""
         for number in self._reported:
             self.clear(number)
+        self._unreported |= self._reported
         self._reported.clear()
 
     def remove(self, number: int, indexes: Collection[int]) -> None:
@@ -82,6 +87,8 @@ class InFlightMarks:
         for number, indexes in reversed(self._undo):
             self._set(number, indexes)
         self._undo.clear()
+        self._reported |= self._unreported
+        self._unreported.clear()
 
     def _change(self, number: int, indexes: frozenset[int]) -> None:
         self._undo.append((number, self._indexes.get(number, frozenset())))

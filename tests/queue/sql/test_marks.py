@@ -62,6 +62,28 @@ def test_marks_of_the_process_before_are_kept_but_are_no_news_when_tried_again()
     assert marks.put(5, [0, 1]) == {0, 1}
 
 
+def test_marks_of_the_process_before_are_no_news_in_a_transaction_that_is_repeated() -> None:
+    marks = InFlightMarks()
+    marks.load('{"5":[[0,1]]}')
+    marks.begin()
+    assert marks.put(5, [0]) == frozenset()
+    marks.roll_back()
+    marks.begin()
+    assert marks.put(5, [0]) == frozenset()
+
+
+def test_marks_of_the_process_before_are_removed_by_a_transaction_that_is_repeated() -> None:
+    marks = InFlightMarks()
+    marks.load('{"5":[[0,1]],"6":[[0,0]]}')
+    marks.begin()
+    marks.clear_reported()
+    marks.roll_back()
+    assert json.loads(text(marks)) == {"5": [[0, 1]], "6": [[0, 0]]}
+    marks.begin()
+    marks.clear_reported()
+    assert marks.changed() == "{}"
+
+
 @settings(max_examples=300, deadline=None)
 @given(steps, steps)
 def test_a_rollback_restores_the_marks(before: list, changes: list) -> None:
