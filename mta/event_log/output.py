@@ -150,7 +150,7 @@ class Output:
         *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare; `render` is used for lines about the log itself, `wall_clock` for the line that counts lost lines."""
+        """Prepare; `render` and `wall_clock` are used for lines about the log itself."""
         self._sink = OutputSink(descriptor)
         self._clock = clock
         self._render = render

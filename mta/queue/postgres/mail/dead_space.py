@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mta.queue.interface import QueueError
@@ -24,6 +25,7 @@ RETRY_INTERVAL = 60.0
 # Of its time a relay spends at most one part in so many on it. It takes long, and in vain, while an old transaction
 # needs the rows or many messages wait.
 _SHARE = 20
+_log = Logger()
 
 
 class DeadSpace:
@@ -38,34 +40,40 @@ class DeadSpace:
         self._seconds = seconds
         self._left = 0
         self._running = False
+        self._closed = False
         self._next = self._next_truncation = seconds()
 
     def message_left(self) -> None:
         """Count a message, and begin to look for space after enough of them. Never fails."""
         self._left += 1
-        if self._left < ENOUGH or self._running or (now := self._seconds()) < self._next:
+        if self._left < ENOUGH or self._running or self._closed or (now := self._seconds()) < self._next:
             return
         self._left = 0
         self._running = True
         truncates = now >= self._next_truncation
         if truncates:
             self._next_truncation = now + TRUNCATION_INTERVAL
-        done = self._session.do(partial(_reuse, statement=SQL.give_space_back if truncates else SQL.reuse_space))
+        done = self._session.do(partial(self._reuse, statement=SQL.give_space_back if truncates else SQL.reuse_space))
         done.addCallbacks(lambda _: self._pause((_SHARE - 1) * (self._seconds() - now)), self._failed)
 
+    def _reuse(self, session: DatabaseSession, statement: str) -> None:
+        # `close` cuts a connection, but not the making of one, which is over here.
+        _ = session.connection
+        if not self._closed:
+            session.rows(statement)
+
     def _failed(self, failure: Failure) -> None:
-        failure.trap(QueueError)
         self._pause(RETRY_INTERVAL)
+        if failure.check(QueueError) is None:
+            _log.failure("the space of dead rows was not made usable", failure)
 
     def _pause(self, seconds: float) -> None:
         self._running = False
+        self._closed = False
         self._next = self._seconds() + seconds
 
     def close(self) -> "Deferred[None]":
-        """Give up what runs, and close the connection."""
+        """Give up what runs, and close the connection. Messages that leave later are not counted."""
+        self._closed = True
         self._session.cut()
         return self._session.close()
-
-
-def _reuse(session: DatabaseSession, statement: str) -> None:
-    session.rows(statement)

@@ -87,9 +87,11 @@ class PauseTests(DeadSpaceCase):
     def setUp(self):
         super().setUp()
         self.begun: list[Deferred[None]] = []
+        self.works: list[Callable[[], object]] = []
         self.dead_space = self.space(self.begin)
 
-    def begin(self, _: Callable[[], object]) -> "Deferred[None]":
+    def begin(self, work: Callable[[], object]) -> "Deferred[None]":
+        self.works.append(work)
         self.begun.append(Deferred())
         return self.begun[-1]
 
@@ -133,3 +135,22 @@ class PauseTests(DeadSpaceCase):
         leave(self.dead_space)
         self.end(0, Failure(QueueError("permission denied")))
         self.assertEqual([self.begun_after(RETRY_INTERVAL - 1), self.begun_after(1)], [1, 2])
+
+    def test_after_a_bug_it_begins_again(self):
+        leave(self.dead_space)
+        self.end(0, Failure(ZeroDivisionError()))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.begun_after(RETRY_INTERVAL), 2)
+
+    def test_messages_that_leave_after_the_close_begin_nothing(self):
+        self.dead_space.close()
+        self.end(0)
+        self.assertEqual(self.begun_after(1000), 1, "the close alone")
+
+    def test_the_close_does_not_wait_for_one_that_has_no_connection_yet(self):
+        self.store(100)
+        self.delete()
+        leave(self.dead_space)
+        self.dead_space.close()
+        self.works[0]()
+        self.assertEqual(self.pages(), 100, "the space of the rows was not looked for")
