@@ -125,13 +125,13 @@ SELECT due FROM message WHERE NOT held AND due >= %(start)s ORDER BY due LIMIT 1
 
 -- Reads the table, which has no index by node, because it would have to be changed with each claim.
 
+-- name: strays
+SELECT id FROM message
+WHERE node = %(node)s AND coalesce(leased_since, created) < %(before)s AND id <> ALL (%(kept)s::bigint[]);
+
 -- name: release_strays
-WITH stray AS (
-    UPDATE message SET node = NULL, due = least(due, %(now)s)
-    WHERE node = %(node)s AND coalesce(leased_since, created) < %(before)s AND id <> ALL (%(kept)s::bigint[])
-    RETURNING id
-)
-SELECT count(*) FROM stray;
+UPDATE message SET node = NULL, due = least(due, %(now)s)
+WHERE id = ANY (%(ids)s::bigint[]) AND node = %(node)s AND coalesce(leased_since, created) < %(before)s;
 
 -- Locks the message of a claim. A settlement that leaves recipients without a verdict begins with it, because the
 -- statement `settle` reads these recipients as they were when it began, and not when it got the lock.

@@ -300,11 +300,21 @@ class PostgresQueue(OperatorsQueue):
         # The search reads the table of all waiting mail, so that it must not be done without a reason.
         if self._strays_looked_for + STRAYS_INTERVAL <= seconds < self._strays_until:
             self._strays_looked_for = seconds
-            now = self._wall_clock()
-            # A message that its client may yet hear refused must not go to another relay.
-            kept = [*(to_number(id) for id in self._in_work), *self._lanes.unanswered_adds]
-            work = partial(claims.release_strays, kept=kept, now=now, before=now - STRAY_AGE)
-            self._claiming.work(work).addErrback(_ignore)
+            Deferred.fromCoroutine(self._release_strays(self._wall_clock())).addErrback(_ignore)
+
+    async def _release_strays(self, now: float) -> None:
+        before = now - STRAY_AGE
+        strays = await self._claiming.read(partial(claims.strays, kept=self._kept(), before=before))
+        # The answers to earlier claims have come by now, for which the search may have waited.
+        if found := set(strays).difference(self._kept()):
+            await self._claiming.work(partial(claims.release_strays, numbers=found, now=now, before=before))
+
+    def _kept(self) -> set[int]:
+        """Return the row numbers of messages that must not go to another relay.
+
+        They are those in work, and those that a client may yet hear refused.
+        """
+        return {*map(to_number, self._in_work), *self._lanes.unanswered_adds}
 
     def hurry(self) -> None:
         """Do not wait long for a database that does not answer, because the relay stops."""

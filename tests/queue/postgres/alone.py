@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from mta.blocking import run_inline
+from mta.blocking import RunBlocking, run_inline
 from mta.queue.postgres.membership.node import join
 from mta.queue.postgres.queue import LANES, PostgresQueue
 from mta.queue.postgres.session import DatabaseSession
@@ -29,9 +29,10 @@ def open_alone(
     directory: Path,
     wall_clock: Callable[[], float],
     seconds: Callable[[], float] = lambda: 0.0,
+    run: RunBlocking = run_inline,
     **options: Any,
 ) -> PostgresQueue:
-    """Return the queue in a database with tables. All of its requests are done at once.
+    """Return the queue in a database with tables. All of its requests are done at once, unless `run` has them wait.
 
     `options` are those of PostgresQueue.
     """
@@ -42,7 +43,7 @@ def open_alone(
     return HearingQueue(
         server,
         FixedNodes(node),
-        run=run_inline,
+        run=run,
         seconds=seconds,
         wall_clock=wall_clock,
         directory=directory,

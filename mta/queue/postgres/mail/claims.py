@@ -107,15 +107,19 @@ def release_deferred(change: QueueChange, due: float, now: float, limit: int) ->
     return int(count)
 
 
-def release_strays(change: QueueChange, kept: Collection[int], now: float, before: float) -> int:
-    """Release messages that this node has claimed before then but does not have in work; return their number.
+def strays(change: QueueChange, kept: Collection[int], before: float) -> list[int]:
+    """Return the row numbers of messages that this node has claimed before then but may not have in work.
 
     They come from claims and adds whose answer was lost. `kept` has the row numbers of the messages in work, and
     `before` must be so long ago that no answer to a claim or add of that time is still under way.
     """
-    values = {"node": change.node, "kept": list(kept), "now": now, "before": before}
-    ((count,),) = change.rows(SQL.release_strays, values)
-    return int(count)
+    rows = change.rows(SQL.strays, {"node": change.node, "kept": list(kept), "before": before})
+    return [row[0] for row in rows]
+
+
+def release_strays(change: QueueChange, numbers: Collection[int], now: float, before: float) -> None:
+    """Release those of these messages that this node has not claimed again since `before`."""
+    change.rows(SQL.release_strays, {"node": change.node, "ids": list(numbers), "now": now, "before": before})
 
 
 def next_due(change: QueueChange, start: ClaimStart, now: float) -> float | None:

@@ -19,6 +19,7 @@ class MailStatements:
     given_back: str
     release_deferred: str
     next_due: str
+    strays: str
     release_strays: str
     lock: str
     settle: str

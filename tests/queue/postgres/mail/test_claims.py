@@ -164,7 +164,9 @@ class ReleaseTests(MailCase):
         self.tables.add(4, **old, created=NOW - 100)
         self.tables.add(5, **{**old, "node": PEER}, leased_since=NOW - 100)
         self.tables.add(6, **{**old, "due": NOW - 7}, leased_since=NOW - 100)
-        self.assertEqual(claims.release_strays(self.change, {2}, NOW, NOW - 90), 3)
+        found = claims.strays(self.change, {2}, NOW - 90)
+        self.assertEqual(sorted(found), [1, 4, 6])
+        claims.release_strays(self.change, [1, 3, 4, 5, 6], NOW, NOW - 90)
         free = [(row["id"], row["due"] - NOW) for row in self.tables.rows("message") if row["node"] is None]
         self.assertEqual(free, [(1, 0), (4, 0), (6, -7)])
 
