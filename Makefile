@@ -3,6 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
+# Has Python import the relay of `make compiled`. Without PYTHONSAFEPATH `python -m` would prefer the source.
+ON_COMPILED = PYTHONSAFEPATH=1 PYTHONPATH='$(CURDIR)/.cache/compiled:$(CURDIR)'
+
+# "compiled" while no module is.
+COMPILED_BUILD = $(if $(wildcard .cache/compiled/mta/smtp/address.*.so),,compiled)
+
 # The settings of `make run`. Others can be given in front of it: MAILNAME=mx.example.org make run
 run: export PORT ?= 2525
 run: export QUEUE_DIR ?= $(CURDIR)/spool
@@ -104,9 +110,10 @@ rule-swaps: $(VENV)/installed
 	RELAY_SWAPS=$(or $(CYCLES),1000) $(BIN)/pytest -s tests/survival/test_rule_swaps.py
 
 # Runs the daemon at half its top rate with 1 % of all faults, some minutes longer than MINUTES. RATE=... messages a second
-# skips the measurement of the top rate. Status 0 means no loss and flat memory. Samples go to .cache/soak.
-soak: $(VENV)/installed
-	$(BIN)/python -m tests.survival.soak --minutes $(or $(MINUTES),60) $(if $(RATE),--rate $(RATE)) \
+# skips the measurement of the top rate. Status 0 means no loss and flat memory. Samples go to .cache/soak. COMPILED=1 runs
+# the build of `make compiled`.
+soak: $(VENV)/installed $(if $(COMPILED),$(COMPILED_BUILD))
+	$(if $(COMPILED),$(ON_COMPILED)) $(BIN)/python -m tests.survival.soak --minutes $(or $(MINUTES),60) $(if $(RATE),--rate $(RATE)) \
 	  $(if $(SEED),--seed $(SEED))
 
 # Takes the pictures of the page in docs/screenshots. Needs root and Debian's chromium.
@@ -141,13 +148,10 @@ fuzz: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
 
-# "compiled" while no module is.
-COMPILED_BUILD = $(if $(wildcard .cache/compiled/mta/smtp/address.*.so),,compiled)
-
 # Counts the instructions of a message by callgrind, and fails if they are 3 % more than the committed ones. WRITE=1 commits
 # the new figures, COMPILED=1 counts those of `make compiled`, which is made if it is missing. Needs Debian's valgrind and postfix. See bench/README.md.
 bench-instructions: $(VENV)/installed $(if $(COMPILED),$(COMPILED_BUILD))
-	$(if $(COMPILED),PYTHONPATH=.cache/compiled:.) $(BIN)/python $(if $(COMPILED),-P) -m bench.instructions $(if $(WRITE),--write)
+	$(if $(COMPILED),$(ON_COMPILED)) $(BIN)/python -m bench.instructions $(if $(WRITE),--write)
 
 # The relay with modules compiled by mypyc, in .cache/compiled: minutes. The checkout stays pure. Needs gcc and the header
 # files of Python (Debian: gcc, python3-dev). See docs/compiled.md.
@@ -155,9 +159,10 @@ compiled: $(VENV)/installed
 	rm -rf .cache/compiled
 	SMTPRELAY_COMPILE=1 nice $(BIN)/python setup.py --quiet build --build-lib .cache/compiled
 
-# The tests with that build, which is made if it is missing. TESTS=tests/smtp names some.
+# The tests with that build, which is made if it is missing, also in the processes that they start. TESTS=tests/smtp names
+# some, RELAY_TESTS=all gives them their full length.
 test-compiled: $(VENV)/installed $(COMPILED_BUILD)
-	$(PYTEST) --override-ini pythonpath='.cache/compiled .' $(TESTS)
+	$(ON_COMPILED) $(PYTEST) --override-ini pythonpath='.cache/compiled .' $(TESTS)
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

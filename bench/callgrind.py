@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.relay import Relay
 from bench.server import LeftOut, Place
-from harness.daemon import PATHS, ROOT, Daemon
+from harness.daemon import PYTHON_PATH, ROOT, Daemon
 from harness.processes import find_program
 from harness.waiting import until
 
@@ -19,7 +19,7 @@ _TOTALS = re.compile(r"^totals: (\d+)", re.MULTILINE)
 _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "BENCH_VALGRIND": "yes",
-    "PYTHONPATH": os.pathsep.join([str(ROOT / "bench" / "hooks"), *PATHS]),
+    "PYTHONPATH": os.pathsep.join([str(ROOT / "bench" / "hooks"), PYTHON_PATH]),
 }
 
 

@@ -20,8 +20,10 @@ from mta.queue.interface import Query
 from mta.queue.worker_queues.combined import open_queues
 
 ROOT = Path(__file__).parent.parent
-#: The paths from which a relay that is started imports. This process may have its own from a compiled build.
-PATHS = dict.fromkeys([str(Path(mta.__file__).parent.parent), str(ROOT)])
+#: The folder with the relay that runs in this process, and is started in others: ROOT, or that of a compiled build.
+BUILD = Path(mta.__file__).parent.parent
+#: The paths from which a relay that is started imports, as PYTHONPATH.
+PYTHON_PATH = os.pathsep.join(dict.fromkeys([str(BUILD), str(ROOT)]))
 
 
 def program(name: str) -> str:
@@ -44,7 +46,7 @@ class Daemon:
         self.port = free_port()
         self.environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(PATHS),
+            "PYTHONPATH": PYTHON_PATH,
             "PORT": str(self.port),
             "BIND_IP": "127.0.0.1",
             "DISABLE_IPV6": "yes",

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from harness.daemon import PYTHON_PATH, ROOT
 from mta import __version__
 from mta.cli.main import called_as, main
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_help_describes_every_command():
@@ -61,7 +60,7 @@ def test_no_such_command_is_a_wrong_command():
 @pytest.mark.parametrize("arguments", [["--help"], ["config", "show"], ["config", "check"]])
 def test_an_output_on_a_full_disk_is_one_line_of_error(arguments, tmp_path):
     command = [sys.executable, "-c", "from mta.cli.main import main; main(prog_name='smtprelay')", *arguments]
-    environment = {"PYTHONPATH": str(ROOT), "QUEUE_DIR": str(tmp_path)}
+    environment = {"PYTHONPATH": PYTHON_PATH, "QUEUE_DIR": str(tmp_path)}
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == 1

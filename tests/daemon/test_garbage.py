@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness.daemon import ROOT
+from harness.daemon import PYTHON_PATH
 from mta.daemon.garbage import OBJECTS, look_for_garbage_rarely
 
 # Reads the command line of a relay as twistd does.
@@ -54,8 +54,7 @@ def test_garbage_is_looked_for_rarely_and_found(thresholds):
 def test_each_process_of_a_relay_looks_for_garbage_rarely(begin):
     done = subprocess.run(
         [sys.executable, "-c", begin + _SHOW],
-        cwd=ROOT,
-        env={"NET_DEV": "none0"},
+        env={"NET_DEV": "none0", "PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
         check=True,

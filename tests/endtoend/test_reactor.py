@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.daemon import ROOT
+from harness.daemon import PYTHON_PATH
 from harness.sink_rules import Rule
 from harness.waiting import PATIENCE
 from tests.endtoend.mails import mail
@@ -16,7 +16,7 @@ from tests.endtoend.world import TO, received
 from tests.programs import faulty_connections
 
 FAULTY = Path(next(iter(faulty_connections.__path__)))
-PATHS = os.pathsep.join([str(FAULTY), str(ROOT)])
+PATHS = os.pathsep.join([str(FAULTY), PYTHON_PATH])
 
 
 def polls(pid: int) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.daemon import ROOT
+from harness.daemon import PYTHON_PATH
 from mta.oauth.answers import AccessToken
 from mta.oauth.token_file import FILE_NAME, LOCK_NAME, NEW_NAME, Refusal, SavedTokens, TokenFile
 from tests.length import choose
@@ -64,7 +64,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path):
         [sys.executable, "-c", code, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={"PYTHONPATH": str(ROOT)},
+        env={"PYTHONPATH": PYTHON_PATH},
     )
     assert holder.stdout.readline() == b"ready\n"
     assert TokenFile(tmp_path).try_lock() is None
@@ -163,7 +163,7 @@ def test_a_process_that_is_killed_at_any_moment_leaves_the_last_content_or_the_n
     last = 0
     for _ in range(choose(5, 100)):
         arguments = [sys.executable, "-c", WRITER, str(tmp_path), str(last + 1)]
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, env={"PYTHONPATH": str(ROOT)}) as writer:
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, env={"PYTHONPATH": PYTHON_PATH}) as writer:
             said = [writer.stdout.readline() for _ in range(random.randrange(1, 30))]
             writer.kill()
             said += writer.stdout.readlines()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from harness.daemon import ROOT
+from harness.daemon import PYTHON_PATH
 from harness.waiting import PATIENCE
 
 # The user id of `nobody`, in Debian and most other systems.
@@ -44,7 +44,7 @@ def _works(prefix: Sequence[str]) -> bool:
         done = subprocess.run(
             [*prefix, *program],
             cwd="/",
-            env={"PYTHONPATH": str(ROOT)},
+            env={"PYTHONPATH": PYTHON_PATH},
             capture_output=True,
             check=False,
             timeout=PATIENCE,

@@ -6,7 +6,7 @@ import sys
 import pytest
 from twisted.internet import reactor
 
-from harness.daemon import ROOT
+from harness.daemon import PYTHON_PATH
 
 # Reads a command line as twistd does, and tells the reactor by which the program would run.
 _PROGRAM = """
@@ -21,8 +21,7 @@ print(type(reactor).__module__)
 def chosen_by(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *arguments],
-        cwd=ROOT,
-        env={"NET_DEV": "none0"},
+        env={"NET_DEV": "none0", "PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
         check=True,

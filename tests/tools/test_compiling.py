@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import mta
+from harness.daemon import BUILD, Daemon
 from mta.smtp.address import Address
 from mta.smtp.domains import domain_list
 from tools.compiling import COMPILED, INTERPRETED, ROOT, modules, prepared
@@ -50,10 +50,23 @@ def test_the_prepared_source_has_the_same_lines(name):
 
 def test_in_a_compiled_build_all_these_modules_are_compiled():
     found = {name: importlib.import_module(name.removesuffix(".py").replace("/", ".")).__file__ for name in modules()}
-    if Path(mta.__file__).parent.parent == ROOT:
+    if BUILD == ROOT:
         assert all(str(file).endswith(".py") for file in found.values())
     else:
         assert [name for name, file in found.items() if str(file).endswith(".py")] == []
+
+
+@pytest.mark.endtoend
+def test_the_processes_of_a_relay_that_tests_start_run_this_build(tmp_path):
+    libraries = {str(library) for library in BUILD.glob("*.so")}
+    assert bool(libraries) == (BUILD != ROOT)
+    with Daemon(tmp_path / "relay", WORKERS="2") as relay:
+        relay.wait_for_events("started")
+        processes = [relay.child.pid, *relay.workers().values()]
+        assert len(processes) == 3
+        for process in processes:
+            mapped = Path(f"/proc/{process}/maps").read_text().split()
+            assert {path for path in mapped if path.endswith(".so") and "mypyc" in path} == libraries
 
 
 @pytest.mark.parametrize("value", [Address("user", "example.test"), domain_list(["example.test"])], ids=str)

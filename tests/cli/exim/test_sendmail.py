@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from harness.daemon import PYTHON_PATH
 from harness.processes import free_port
 from harness.sink import EXTENSIONS, Sink
 from harness.sink_rules import Rule
 from mta.cli.main import main
 from mta.daemon.runtime_settings import publish_settings
 
-ROOT = Path(__file__).parents[3]
 MESSAGE = b"To: Bob <bob@b.test>, eve@b.test\nBcc: max@d.test\nSubject: x\n\nhello\n"
 
 
@@ -198,7 +198,7 @@ def _redirected(
     descriptors: str, *words: str, octets: bytes = b"", **environ: str
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run the command as a process whose descriptors a shell has changed."""
-    environ = {"BIND_IP": "127.0.0.1", "QUEUE_DIR": "/nowhere", "PYTHONPATH": str(ROOT)} | environ
+    environ = {"BIND_IP": "127.0.0.1", "QUEUE_DIR": "/nowhere", "PYTHONPATH": PYTHON_PATH} | environ
     shell = ["sh", "-c", f'exec "$@" {descriptors}', "sh"]
     command = [*shell, sys.executable, "-c", "from mta.cli.main import main; main()", "sendmail", *words]
     return subprocess.run(command, input=octets, capture_output=True, env=environ, check=False, timeout=60)
