@@ -1,5 +1,6 @@
 """The servers that take part, by name."""
 
+import os
 from collections.abc import Mapping
 
 from bench import exim as exim_recipe
@@ -8,8 +9,10 @@ from bench.haraka import Haraka
 from bench.peer import Peer
 from bench.relay import Relay
 from bench.server import LeftOut, Place, Server
+from tools import compiling
 
 RELAY = "smtprelay"
+RELAY_COMPILED = "smtprelay compiled"
 RELAY_X2 = "smtprelay x2"
 POSTFIX = "postfix"
 EXIM = "exim"
@@ -27,6 +30,8 @@ def make(
     """Return the server of this name, not started. Raises LeftOut if it cannot be had here."""
     if name == RELAY:
         return Relay(place, relay)
+    if name == RELAY_COMPILED:
+        return Relay(place, {"PYTHONPATH": _compiled_first(), **relay})
     if name == RELAY_X2:
         return Relay(place, {"WORKERS": "2", **relay})
     if name == POSTFIX:
@@ -36,3 +41,10 @@ def make(
     if name == HARAKA:
         return Haraka(place)
     raise LeftOut(f"the bench has no server called {name}")
+
+
+def _compiled_first() -> str:
+    """Return the search path on which Python finds the compiled build. Raises LeftOut without one of this source."""
+    if not compiling.is_current():
+        raise LeftOut("the modules are not compiled, or changed since then: make compiled")
+    return os.pathsep.join(map(str, (compiling.FOLDER, compiling.ROOT)))

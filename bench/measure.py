@@ -82,7 +82,7 @@ def taking_part(row: Row, asked: Sequence[str] | None, *, quick: bool) -> list[s
         return [name for name in row.contenders if name in asked]
     if not quick:
         return list(row.contenders)
-    named = {RELAY, *(goal.against for goal in row.goals)}
+    named = {RELAY, *(name for goal in row.goals for name in (goal.of, goal.against))}
     return [name for name in row.contenders if name in named]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.row import RELAY, Figures, Goal, Row
+from bench.row import Figures, Goal, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 def judge(results: Results, row: Row, goal: Goal) -> Verdict:
     """Hold a goal against the figures. A ratio is taken within a round, where both had the same machine to share."""
-    ours = results.values(row.name, RELAY, goal.figure)
+    ours = results.values(row.name, goal.of, goal.figure)
     if not goal.against:
         return Verdict(row, goal, spread(ours), None, spread(ours))
     theirs = results.values(*_place(row, goal.against), goal.figure)

@@ -13,8 +13,10 @@ from bench.server import Place, Server
 #: `adds/s @ 100000 waiting` is one point of a curve: the plot draws `adds/s` over `waiting`.
 Figures = Mapping[str, float]
 
-#: The names of the contenders that are servers: the one the goals are about, the same with a second worker, the peers.
+#: The names of the contenders that are servers: the one most goals are about, the same with compiled modules, the same
+#: with a second worker, the peers.
 RELAY = contenders.RELAY
+RELAY_COMPILED = contenders.RELAY_COMPILED
 RELAY_X2 = contenders.RELAY_X2
 POSTFIX = contenders.POSTFIX
 EXIM = contenders.EXIM
@@ -26,16 +28,17 @@ _NO_FILES: Mapping[str, bytes] = {}
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound that the relay is to reach in a row.
+    """A bound that the relay, or the contender `of`, is to reach in a row.
 
     `against` names another contender of the row (`postfix`), or a contender of another row (`B1/smtprelay`): the bound
-    is then on the ratio of the relay's figure to the other's, round by round. Empty: the bound is on the figure itself.
+    is then on the ratio of the figure to the other's, round by round. Empty: the bound is on the figure itself.
     """
 
     figure: str
     bound: float
     at_most: bool = False
     against: str = ""
+    of: str = RELAY
 
 
 class Row(Protocol):

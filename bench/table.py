@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bench.measure import POINT, number
 from bench.results import Results, Spread, Verdict, judge, spread
-from bench.row import Row
+from bench.row import RELAY, Row
 
 
 def section(results: Results, rows: Sequence[Row], facts: Mapping[str, str], command: str) -> str:
@@ -39,7 +39,7 @@ def _goal_line(verdict: Verdict, words: str) -> str:
     cells = (
         verdict.row.name,
         words,
-        goal.figure,
+        goal.figure if goal.of == RELAY else f"{goal.figure} of {goal.of}",
         aim(verdict),
         spread_words(verdict.measured),
         _middle(verdict.ours),

@@ -5,6 +5,7 @@ compiled, which then stand beside their source; Python prefers them. Modules are
 or if they take no part in the way of a message.
 """
 
+import filecmp
 import os
 import re
 import shutil
@@ -87,6 +88,14 @@ def modules() -> Iterator[str]:
             name = str(path.relative_to(ROOT))
             if path.name != "__init__.py" and name not in INTERPRETED:
                 yield name
+
+
+def is_current(folder: Path = FOLDER) -> bool:
+    """Whether a folder has the modules compiled from the source as it is now."""
+    sources = [path.relative_to(ROOT) for path in (ROOT / "mta").rglob("*.py")]
+    same, _, _ = filecmp.cmpfiles(ROOT, folder, sources, shallow=False)
+    compiled = (any((folder / name).parent.glob(f"{Path(name).stem}.*.so")) for name in modules())
+    return len(same) == len(sources) and all(compiled)
 
 
 def prepared(source: str) -> str:

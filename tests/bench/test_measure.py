@@ -54,14 +54,18 @@ def test_only_the_contenders_asked_for_take_part():
 @pytest.mark.parametrize(
     ("asked", "quick", "who"),
     [
-        (None, False, ["smtprelay", "smtprelay x2", "postfix", "exim"]),
-        (None, True, ["smtprelay", "postfix"]),
+        (None, False, ["smtprelay", "smtprelay compiled", "smtprelay x2", "postfix", "exim"]),
+        (None, True, ["smtprelay", "smtprelay compiled", "postfix"]),
         (["exim", "smtprelay x2", "nobody"], True, ["smtprelay x2", "exim"]),
     ],
 )
 def test_a_quick_run_has_only_those_a_goal_is_about_unless_others_are_asked_for(asked, quick, who):
-    goals = (Goal("end-to-end/s", 4, against="postfix"), Goal("end-to-end/s", 0.9, against="B0/smtprelay"))
-    row = FakeRow(contenders=("smtprelay", "smtprelay x2", "postfix", "exim"), goals=goals)
+    goals = (
+        Goal("end-to-end/s", 4, against="postfix"),
+        Goal("end-to-end/s", 0.9, against="B0/smtprelay"),
+        Goal("end-to-end/s", 5, of="smtprelay compiled"),
+    )
+    row = FakeRow(contenders=("smtprelay", "smtprelay compiled", "smtprelay x2", "postfix", "exim"), goals=goals)
     assert taking_part(row, asked, quick=quick) == who
 
 

@@ -58,6 +58,13 @@ def test_a_goal_may_stand_against_another_row():
     assert given.measured == spread([0.9])
 
 
+def test_a_goal_may_be_of_another_contender_than_the_relay():
+    goal = Goal("end-to-end/s", 5, against="postfix", of="compiled")
+    given = verdict(goal, smtprelay=[400.0], compiled=[500.0], postfix=[100.0])
+    assert given.measured == spread([5.0])
+    assert given.reached is True
+
+
 def test_a_figure_is_never_divided_by_zero():
     assert verdict(FOUR_TIMES, smtprelay=[400.0], postfix=[0.0]).measured is None
 

@@ -34,6 +34,11 @@ def test_each_goal_is_one_line_with_the_load_said_once():
     ]
 
 
+def test_a_goal_of_another_contender_names_it():
+    row = FakeRow(goals=(Goal("end-to-end/s", 2, of="postfix"),))
+    assert "| end-to-end/s of postfix | at least 2 | 400 (400 to 500) | 400 |  | yes |" in goals_table(found(), [row])
+
+
 def test_a_goal_that_is_missed_stands_out():
     row = FakeRow(goals=(Goal("end-to-end/s", 5, against="postfix"),))
     assert goals_table(found(), [row]).endswith("| **no** |")

@@ -2,6 +2,7 @@
 
 import importlib
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from harness.daemon import BUILD, Daemon
 from mta.smtp.address import Address
 from mta.smtp.domains import domain_list
-from tools.compiling import COMPILED, INTERPRETED, ROOT, modules, prepared
+from tools.compiling import COMPILED, INTERPRETED, ROOT, is_current, modules, prepared
 
 
 def test_all_modules_of_the_packages_are_compiled_but_for_those_with_a_reason():
@@ -46,6 +47,21 @@ def test_the_prepared_source_has_the_same_lines(name):
     source = (ROOT / name).read_text()
     assert len(prepared(source).splitlines()) == len(source.splitlines())
     assert "slots=True" not in prepared(source)
+
+
+def test_a_compiled_build_is_current_until_a_source_changes_or_a_module_is_missing(tmp_path):
+    shutil.copytree(ROOT / "mta", tmp_path / "mta", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    assert not is_current(tmp_path)
+    libraries = [(tmp_path / name).with_suffix(".cpython.so") for name in modules()]
+    for library in libraries:
+        library.touch()
+    assert is_current(tmp_path)
+    libraries[0].rename(libraries[0].with_name("other.cpython.so"))
+    assert not is_current(tmp_path)
+    libraries[0].touch()
+    with (tmp_path / "mta" / "blocking.py").open("a") as source:
+        source.write("#")
+    assert not is_current(tmp_path)
 
 
 def test_in_a_compiled_build_all_these_modules_are_compiled():
