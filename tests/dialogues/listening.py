@@ -81,17 +81,18 @@ class GatedQueue(MemoryQueue):
         return done.addCallback(lambda _: adding)
 
 
-class PatientProtocol(SmtpServerProtocol):
-    """Greets when the gate is open, and counts the octets that came in."""
+def gated(protocol: SmtpServerProtocol, gate: Gate) -> SmtpServerProtocol:
+    """Have a protocol greet when the gate is open, and count the octets that come in."""
+    receive, greet = protocol.dataReceived, protocol.greet
 
-    gate: Gate
+    def count_and_receive(data: bytes) -> None:
+        gate.received += len(data)
+        receive(data)
 
-    def dataReceived(self, data: bytes) -> None:
-        self.gate.received += len(data)
-        super().dataReceived(data)
-
-    def greet(self) -> None:
-        self.gate(super().greet)
+    # A compiled class cannot be the base of another.
+    protocol.dataReceived = count_and_receive  # type: ignore[method-assign]
+    protocol.greet = lambda: gate(greet)  # type: ignore[method-assign]
+    return protocol
 
 
 def listening(opening: dict[str, str], gate: Gate) -> tuple[Listening, GatedQueue]:
@@ -114,7 +115,7 @@ def listening(opening: dict[str, str], gate: Gate) -> tuple[Listening, GatedQueu
         parts.rule = SUBMISSION_PORT
     parts.policy = policy
     parts.check_domain = lambda domain, done, _choice: gate(lambda: done(policy.look_up(domain)))
-    parts.protocol = type("GatedProtocol", (PatientProtocol,), {"gate": gate})
+    parts.protocol = lambda *arguments: gated(SmtpServerProtocol(*arguments), gate)
     if "greeting" in opening:
         gate.shut()
     return parts, queue

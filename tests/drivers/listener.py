@@ -111,7 +111,7 @@ class Listening:
         self.balancers = frozenset[str]()
         #: The rule of connections for which a test names no other.
         self.rule = RELAY_PORT
-        self.protocol: type[SmtpServerProtocol] = SmtpServerProtocol
+        self.protocol: Callable[[Client, PortRule, SmtpServerFactory], SmtpServerProtocol] = SmtpServerProtocol
         self.check_domain: CheckDomain = lambda _domain, done, choice=None: done(RECIPIENT_OK)
         self.policy: Policy = RelayPolicy(DomainList(("relay.test",)), _is_here, lambda address: address.local == "bob")
         #: The rules of the operator; a test may replace the book.
