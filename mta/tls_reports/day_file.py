@@ -83,8 +83,9 @@ class DayFiles:
 
     def days(self) -> list[int]:
         """Return the days of which this process or another has a file, the first one first."""
-        found = {begin for directory in (self._directory, *self._others()) for begin in _days(directory)}
-        return sorted(found)
+        found = {begin for directory in (self._directory, *self._others()) for begin in _days(directory, _SESSIONS)}
+        # A day may have only this file, if the process was killed while it removed those of the day.
+        return sorted(found.union(_days(self._directory, _SENT)))
 
     def remove(self, begin: int) -> None:
         """Remove the files of a day, those of other processes too. Raises OSError."""
@@ -109,9 +110,9 @@ def _name(begin: int, ending: str) -> str:
     return f"{_PREFIX}{short_timestamp(begin)[:10]}{ending}"
 
 
-def _days(directory: Path) -> Iterator[int]:
-    for path in directory.glob(f"{_PREFIX}*{_SESSIONS}"):
-        text = path.name[len(_PREFIX) : -len(_SESSIONS)]
+def _days(directory: Path, ending: str) -> Iterator[int]:
+    for path in directory.glob(f"{_PREFIX}*{ending}"):
+        text = path.name[len(_PREFIX) : -len(ending)]
         with suppress(ValueError):
             yield _begin_of(text)
 

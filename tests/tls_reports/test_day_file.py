@@ -49,6 +49,14 @@ def test_reports_that_were_sent_are_remembered(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_day_of_which_a_kill_left_the_sent_reports_alone_is_still_removed(tmp_path: Path) -> None:
+    DayFiles(tmp_path).note_sent(TODAY, "a.test", "")
+    files = DayFiles(tmp_path)
+    assert (files.days(), list(files.read_all(TODAY).domains)) == ([TODAY], [])
+    files.remove(TODAY)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_names_of_new_files_are_synced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, synced = DayFiles(tmp_path), list[str]()
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
