@@ -158,15 +158,13 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
     state = _own_state(context, queue, delivery, partial(_retried, router, demands, tokens))
     if context.alone:
         services.append(_admin_socket(context, state))
-    closing = partial(_close, rates, events, event_log)
+    closing = partial(_close, rates, events)
     return RelayParts(factory, services, reloads, closing, figures, state, delivery, intake.set_away)
 
 
-async def _close(rates: OwnRates, events: "EventStream | None", event_log: EventLog) -> None:
+async def _close(rates: OwnRates, events: "EventStream | None") -> None:
     rates.close()
     if events is not None:
-        # The last events are given to it.
-        event_log.flush()
         await events.close()
 
 

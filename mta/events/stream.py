@@ -44,9 +44,12 @@ class EventStream(Service):
         *,
         run: RunBlocking,
         clock: IReactorTime,
+        flush: Callable[[], object],
         trouble: Callable[[str], object],
         notice: Callable[[str], object],
     ) -> None:
+        """`flush` has the event log make the lines of all events so far, with which their records come."""
+        self._flush = flush
         self._spool = spool
         self._send = send
         self._run = run
@@ -88,7 +91,7 @@ class EventStream(Service):
         both_of = {event: render_both(render, event) for event in SENT}
         waiting = self._waiting
 
-        # An event becomes a record at once, because later its values have left the caches of the processor.
+        # A record is made with the line, because later the values have left the caches of the processor.
         def render_and_take(now: float, event: str, fields: Mapping[str, Field]) -> str:
             both = both_of.get(event)
             if both is None:
@@ -103,6 +106,7 @@ class EventStream(Service):
 
     async def close(self) -> None:
         """Write the events that are left, and return when they are on disk. No event may come after it."""
+        self._flush()
         while self._gather is not None or self._writing is not None:
             if self._gather is not None:
                 self._gather.cancel()

@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import Callable
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -9,6 +10,8 @@ from twisted.internet.task import Clock
 
 from mta.blocking import run_inline
 from mta.event_log.lines import render_text
+from mta.event_log.log import EventLog
+from mta.event_log.output import Output
 from mta.events.fresh import MAX_EVENTS
 from mta.events.spool import Batch, Spool
 from mta.events.stream import (
@@ -20,6 +23,8 @@ from mta.events.stream import (
     TROUBLE_AGAIN,
     EventStream,
 )
+from mta.queue.interface import QueueId
+from mta.smtp.address import Address
 
 NOON = 1_795_348_800.0
 #: The fields of `accepted`.
@@ -36,6 +41,7 @@ class World:
         self.answers: deque[str | None] = deque()
         self.sent: list[str] = []
         self.requests = 0
+        self.flush: Callable[[], object] = lambda: None
         self.held: list[Deferred[str | None]] | None = None
         self.troubles: list[str] = []
         self.notices: list[str] = []
@@ -44,6 +50,7 @@ class World:
             self.send,
             run=run,
             clock=self.clock,
+            flush=lambda: self.flush(),
             trouble=self.troubles.append,
             notice=self.notices.append,
         )
@@ -187,6 +194,21 @@ def test_the_last_events_are_written_at_the_end_and_sent_by_the_next_start(world
     assert world.sent == []
     again = World(tmp_path)
     assert not again.spool.was_killed
+    again.stream.startService()
+    assert again.sent == ["1"]
+
+
+def test_events_whose_lines_are_not_made_yet_are_written_at_the_end(world, tmp_path):
+    world.stream.stopService()
+    with (tmp_path / "log").open("wb") as file:
+        output = Output(file.fileno(), world.clock)
+        event_log = EventLog(output.write, lambda: NOON, flush=output.flush, later=output.write_later)
+        event_log.render_by(world.stream.recording)
+        world.flush = event_log.flush
+        event_log.reported(QueueId("1"), QueueId("2"), "failure", Address("ann", "x.test"))
+        closed(world)
+        output.close()
+    again = World(tmp_path)
     again.stream.startService()
     assert again.sent == ["1"]
 

@@ -57,6 +57,7 @@ def event_stream(context: RelayContext, target: EventsTarget, resolver: DnsResol
         webhook.send,
         run=context.in_thread,
         clock=context.reactor,
+        flush=event_log.flush,
         trouble=event_log.trouble,
         notice=event_log.notice,
     )
