@@ -33,12 +33,12 @@ def result_of(done: "Deferred[T]") -> T:
     return result
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk: a power failure may otherwise undo that a file was made or renamed there.
+def fsync_path(path: Path) -> None:
+    """Sync a file, or the names in a folder, to disk. Raises OSError.
 
-    Raises OSError.
+    A power failure may otherwise undo that a file was made or renamed in the folder.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

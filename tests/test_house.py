@@ -409,7 +409,7 @@ MAY_IMPORT = {
         "mta.queue.search",
         "mta.smtp.address",
     },
-    "mta.queue.disk": {"mta.message", "mta.queue.interface", "mta.queue.errors"},
+    "mta.queue.disk": {"mta.blocking", "mta.message", "mta.queue.interface", "mta.queue.errors"},
     "mta.queue.sqlite.operator": {
         "mta.smtp.address",
         "mta.queue.entries",
@@ -519,6 +519,7 @@ MAY_IMPORT = {
         "mta.smtp.address",
     },
     "mta.queue.move": {
+        "mta.blocking",
         "mta.queue.disk",
         "mta.queue.errors",
         "mta.queue.ids",

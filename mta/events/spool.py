@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mta.blocking import fsync_path
 from mta.events.fresh import MAX_BATCH, FreshRecords, first_records
 from mta.events.records import numbered, record_time
-from mta.events.state_file import SpoolState, StateFile, sync_folder
+from mta.events.state_file import SpoolState, StateFile
 
 #: The folder in the home of a relay or a worker.
 FOLDER = "events"
@@ -69,7 +70,7 @@ class Spool:
         self._free = free or _free_octets
         self._lock = threading.Lock()
         self._folder.mkdir(0o700, exist_ok=True)
-        sync_folder(home)
+        fsync_path(home)
         # The first number and the octets of each segment, oldest first.
         self._segments = self._find_segments()
         first = self._segments[0][0] - 1 if self._segments else int(now * 1000)
@@ -249,7 +250,7 @@ class Spool:
         self._close_last()
         self._descriptor = os.open(self._path(self._next), os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFELY, 0o600)
         self._segments.append((self._next, 0))
-        sync_folder(self._folder)
+        fsync_path(self._folder)
 
     def _open_last(self) -> int:
         if self._descriptor is None:

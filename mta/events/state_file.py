@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mta.blocking import fsync_path
+
 STATE, NEW_STATE = "state.json", "state.json.new"
 # The octets of the file, of which the last ones are blank. One write replaces them: a file that was renamed over
 # another one for each batch was a sixth of the cost of events (measured).
@@ -49,7 +51,7 @@ class StateFile:
         self._descriptor = os.open(new, flags, 0o600)
         self.write(state, durably=True)
         new.rename(self._folder / STATE)
-        sync_folder(self._folder)
+        fsync_path(self._folder)
 
     def write(self, state: SpoolState, *, durably: bool = False) -> None:
         """Write the state, after `begin`. Raises OSError."""
@@ -65,12 +67,3 @@ class StateFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

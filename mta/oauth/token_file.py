@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mta.blocking import sync_folder
+from mta.blocking import fsync_path
 from mta.oauth.answers import AccessToken, json_object
 
 #: The names in QUEUE_DIR: of the file, of its new content before that is durable, and of the lock.
@@ -95,7 +95,7 @@ class TokenFile:
             file.flush()
             os.fsync(descriptor)
         new.rename(self._directory / FILE_NAME)
-        sync_folder(self._directory)
+        fsync_path(self._directory)
 
 
 def _parse(fields: Mapping[str, Any]) -> SavedTokens | None:

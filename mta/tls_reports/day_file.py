@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
-from mta.blocking import sync_folder
+from mta.blocking import fsync_path
 from mta.message.dates import short_timestamp
 from mta.tls_reports.tally import Tally, read_tally, tally_object
 
@@ -56,7 +56,7 @@ class DayFiles:
             file.flush()
             os.fsync(descriptor)
         new.rename(path)
-        sync_folder(self._directory)
+        fsync_path(self._directory)
 
     def sent(self, begin: int) -> set[tuple[str, str]]:
         """Return the domains and targets whose report was sent; the target "" stands for all. Raises OSError."""
@@ -79,7 +79,7 @@ class DayFiles:
             file.flush()
             os.fsync(descriptor)
         if is_new:
-            sync_folder(self._directory)
+            fsync_path(self._directory)
 
     def days(self) -> list[int]:
         """Return the days of which this process or another has a file, the first one first."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mta.blocking import sync_folder
+from mta.blocking import fsync_path
 from mta.users.users_file import (
     MAX_OCTETS,
     SenderList,
@@ -135,7 +135,7 @@ def replace_text(path: Path, text: str) -> None:
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        fsync_path(path.parent)
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "")
         raise UsersFileError(f"{path} cannot be replaced: {error.strerror}{remedy}") from None

@@ -50,7 +50,7 @@ class World:
             self.send,
             run=run,
             clock=self.clock,
-            flush=lambda: self.flush(),
+            flush=lambda: self.flush(),  # noqa: PLW0108  a test sets it
             trouble=self.troubles.append,
             notice=self.notices.append,
         )

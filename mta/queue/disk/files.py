@@ -27,15 +27,6 @@ def wal_of(database: Path) -> Path:
     return database.with_name(f"{database.name}-wal")
 
 
-def fsync_path(path: Path) -> None:
-    """Sync a file, or the names in a directory, to disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def remove(path: Path) -> None:
     """Remove a file. A failure is ignored, because the next start finds the file and removes it."""
     with contextlib.suppress(OSError):

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-from mta.queue.disk.files import BODIES, fsync_path
+from mta.blocking import fsync_path
+from mta.queue.disk.files import BODIES
 from mta.queue.disk.permissions import chown_queue, secure_contents
 from mta.queue.interface import QueueError
 

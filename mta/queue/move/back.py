@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mta.queue.disk.files import BODIES, fsync_path
+from mta.blocking import fsync_path
+from mta.queue.disk.files import BODIES
 from mta.queue.disk.queue_dir import FILE_NAME, Lock, lock_relay, prepare, worker_home
 from mta.queue.errors import as_queue_error
 from mta.queue.ids import to_id

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mta.queue.disk.files import BODIES, fsync_path
+from mta.blocking import fsync_path
+from mta.queue.disk.files import BODIES
 from mta.queue.disk.queue_dir import FILE_NAME
 from mta.queue.ids import to_id
 from mta.queue.sqlite.schema import open_file

@@ -7,8 +7,9 @@ synced, before the row is committed. A file without a row therefore belongs to a
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from mta.blocking import fsync_path
 from mta.message.body import MAX_MEMORY_BODY, FileBody
-from mta.queue.disk.files import PART, fsync_path, remove
+from mta.queue.disk.files import PART, remove
 from mta.queue.disk.space import assess_space, free_octets_or_refuse, no_room
 from mta.queue.disk.writer import Writer
 from mta.queue.interface import BodyLost, QueueId, Space

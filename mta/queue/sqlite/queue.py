@@ -8,9 +8,9 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from mta.blocking import RunBlocking
+from mta.blocking import RunBlocking, fsync_path
 from mta.message.body import MAX_MEMORY_BODY, Body, FileBody
-from mta.queue.disk.files import BODIES, fsync_path
+from mta.queue.disk.files import BODIES
 from mta.queue.disk.queue_dir import FILE_NAME, Lock, check_contents, prepare
 from mta.queue.disk.space import RESERVE
 from mta.queue.disk.writer import Writer

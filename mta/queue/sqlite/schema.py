@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from mta.queue.disk.files import BODIES, PART, fsync_path, rewrite_in_place, wal_of
+from mta.blocking import fsync_path
+from mta.queue.disk.files import BODIES, PART, rewrite_in_place, wal_of
 from mta.queue.errors import as_queue_error, primary_code
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.statements import SHIPPED

@@ -5,7 +5,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from mta.queue.disk.files import PART, fsync_path
+from mta.blocking import fsync_path
+from mta.queue.disk.files import PART
 from mta.queue.ids import to_id
 from mta.queue.sqlite.group_commit import Step
 from mta.queue.sqlite.rows import ids_json

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mta.queue.disk.files import BODIES, BODY_NAME, fsync_path
+from mta.blocking import fsync_path
+from mta.queue.disk.files import BODIES, BODY_NAME
 from mta.queue.disk.queue_dir import FILE_NAME, prepare
 from mta.queue.sqlite.group_commit import Step
 from mta.queue.sqlite.schema import open_file, refuse_remains
