@@ -2,7 +2,8 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -66,6 +67,13 @@ class SharedRelays:
         """Execute a statement on the queue's tables."""
         with psycopg.connect(self.url, autocommit=True, options="-c search_path=smtprelay") as connection:
             return connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def notifications(self) -> Iterator[Callable[[], bool]]:
+        """Listen as a relay does; the result tells whether a notification has come since the last call."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("LISTEN smtprelay")
+            yield lambda: bool(list(connection.notifies(timeout=0)))
 
     def claimed_by(self, name: str) -> int:
         """Return how many messages the newest node of a name has."""

@@ -50,7 +50,7 @@ def test_clients_wait_for_a_primary_that_is_stopped_and_hear_250_when_it_is_back
                 node.queue.require_room(1)
             assert not any(done.called for done in adds.values())
             server.start()
-            until(lambda: all(done.called for done in adds.values()), seconds=3, what="answers after the return")
+            until(lambda: all(done.called for done in adds.values()), what="answers after the return")
             assert {node.wait(done).id for done in adds.values()} == set(adds)
             assert read_rows(server, database).waiting.total() == 6
             node.queue.require_room(1)
