@@ -255,7 +255,7 @@ class PostgresQueue(OperatorsQueue):
         return held
 
     def _end(self, claim: Claim) -> None:
-        self._dead_space.message_left()
+        self._dead_space.claim_ended()
         if self._in_work.end(claim.id, claim.token):
             self._lanes.unmark(to_number(claim.id))
         # A newer claim of the message uses the same file.

@@ -1,4 +1,4 @@
-"""The space of rows of messages that left the queue, for the reactor's thread.
+"""The space of dead rows, which the ends of claims leave, for the reactor's thread.
 
 Autovacuum looks at the tables every 15 seconds at most. A busy queue has 50,000 bodies in new pages by then, which the
 server writes to the disk, and reads and writes twice more to find that they are dead. A relay has the space made usable
@@ -17,7 +17,7 @@ from mta.queue.postgres.mail.statements import SQL
 from mta.queue.postgres.serial_session import SerialSession
 from mta.queue.postgres.session import DatabaseSession
 
-#: Messages of this relay that leave the queue before it looks for their space.
+#: Claims of this relay that end before it looks for the space of their rows.
 ENOUGH = 1000
 #: Seconds from one return of space to the disk to the next, and from a failure to the next attempt.
 TRUNCATION_INTERVAL = 60.0
@@ -29,26 +29,26 @@ _log = Logger()
 
 
 class DeadSpace:
-    """Has the space of dead rows made usable again after a number of messages.
+    """Has the space of dead rows made usable again after a number of claims.
 
-    Autovacuum does it for the last of them, and if the database refuses it to the relay.
+    Autovacuum does it for the last ones, and if the database refuses it to the relay.
     """
 
     def __init__(self, session: SerialSession, seconds: Callable[[], float]) -> None:
         """`seconds` is a clock for pauses."""
         self._session = session
         self._seconds = seconds
-        self._left = 0
+        self._ended = 0
         self._running = False
         self._closed = False
         self._next = self._next_truncation = seconds()
 
-    def message_left(self) -> None:
-        """Count a message, and begin to look for space after enough of them. Never fails."""
-        self._left += 1
-        if self._left < ENOUGH or self._running or self._closed or (now := self._seconds()) < self._next:
+    def claim_ended(self) -> None:
+        """Count a claim, and begin to look for space after enough of them. Never fails."""
+        self._ended += 1
+        if self._ended < ENOUGH or self._running or self._closed or (now := self._seconds()) < self._next:
             return
-        self._left = 0
+        self._ended = 0
         self._running = True
         truncates = now >= self._next_truncation
         if truncates:
@@ -73,7 +73,7 @@ class DeadSpace:
         self._next = self._seconds() + seconds
 
     def close(self) -> "Deferred[None]":
-        """Give up what runs, and close the connection. Messages that leave later are not counted."""
+        """Give up what runs, and close the connection. Claims that end later begin nothing."""
         self._closed = True
         self._session.cut()
         return self._session.close()

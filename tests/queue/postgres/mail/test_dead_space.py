@@ -42,7 +42,7 @@ class DeadSpaceCase(MailCase):
 
 def leave(space: DeadSpace, messages: int = ENOUGH) -> None:
     for _ in range(messages):
-        space.message_left()
+        space.claim_ended()
 
 
 class SpaceTests(DeadSpaceCase):
@@ -109,7 +109,7 @@ class PauseTests(DeadSpaceCase):
     def test_it_begins_after_enough_messages(self):
         leave(self.dead_space, ENOUGH - 1)
         self.assertEqual(len(self.begun), 0)
-        self.dead_space.message_left()
+        self.dead_space.claim_ended()
         self.assertEqual(len(self.begun), 1)
 
     def test_it_begins_again_after_as_many_more(self):
@@ -117,7 +117,7 @@ class PauseTests(DeadSpaceCase):
         self.end(0)
         leave(self.dead_space, ENOUGH - 1)
         self.assertEqual(len(self.begun), 1)
-        self.dead_space.message_left()
+        self.dead_space.claim_ended()
         self.assertEqual(len(self.begun), 2)
 
     def test_none_waits_for_one_that_runs(self):
