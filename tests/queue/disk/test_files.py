@@ -1,11 +1,13 @@
 """The names of a queue's files."""
 
+import os
 import sqlite3
+import tracemalloc
 from contextlib import closing
 
 import pytest
 
-from mta.queue.disk.files import BODY_NAME, PART, wal_of
+from mta.queue.disk.files import BODY_NAME, PART, rewrite_in_place, wal_of
 from mta.queue.ids import IdSource, to_id
 from tests.queue.messages import NOW
 
@@ -26,3 +28,20 @@ def test_the_log_is_where_sqlite_makes_it(tmp_path):
     with closing(sqlite3.connect(database)) as connection:
         connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE one (x)")
         assert wal_of(database).stat().st_size > 0
+
+
+def test_a_file_that_is_rewritten_stays_as_it_was_and_takes_little_memory(tmp_path):
+    path = tmp_path / "queue.sqlite-wal"
+    path.write_bytes(content := os.urandom(4 << 20))
+    tracemalloc.start()
+    try:
+        rewrite_in_place(path)
+        assert tracemalloc.get_traced_memory()[1] < 256 << 10
+    finally:
+        tracemalloc.stop()
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_is_missing_is_not_rewritten(tmp_path):
+    rewrite_in_place(tmp_path / "queue.sqlite-wal")
+    assert list(tmp_path.iterdir()) == []
