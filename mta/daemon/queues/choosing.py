@@ -17,8 +17,9 @@ from mta.queue.worker_queues.totals import totals
 if TYPE_CHECKING:
     from mta.queue.postgres.operators_queue import OperatorsQueue
 
-# One for each connection: of the lanes, of operators, of the membership, and for the space of dead rows.
-_SHARED_THREADS = 9
+#: One for each connection: three of lanes, two of large bodies, one for the space of dead rows, two of operators, three
+#: of the membership.
+SHARED_THREADS = 11
 
 
 def open_relay_queue(context: RelayContext, threads: Threads) -> OpenedQueue:
@@ -33,7 +34,7 @@ def open_relay_queue(context: RelayContext, threads: Threads) -> OpenedQueue:
 
 def threads_for(settings: Settings, reactor: Any) -> Threads:
     """Start the threads in which the queue of a relay blocks."""
-    return Threads(reactor, THREADS if settings.shared_queue is None else _SHARED_THREADS)
+    return Threads(reactor, THREADS if settings.shared_queue is None else SHARED_THREADS)
 
 
 def totals_of(settings: Settings) -> Callable[[], Ledger]:
