@@ -9,12 +9,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
-from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]
 
-from mta.cli.environment import env_file_option, relay_environment
-from mta.config.setting import SettingsError
-from mta.daemon.process_end import fail
-from twisted.plugins.smtprelay import serviceMaker
+from mta.reactor.late_modules import load_late
+
+# Twisted imports it for older programs, with all of urllib and of email. It takes 1 MB (measured).
+load_late("http.cookiejar")
+
+from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]  # noqa: E402
+
+from mta.cli.environment import env_file_option, relay_environment  # noqa: E402
+from mta.config.setting import SettingsError  # noqa: E402
+from mta.daemon.process_end import fail  # noqa: E402
+from twisted.plugins.smtprelay import serviceMaker  # noqa: E402
 
 
 @click.command()
