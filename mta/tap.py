@@ -24,7 +24,6 @@ from mta.config.settings import Settings, read_settings
 from mta.config.summary import startup_summary
 from mta.daemon.clocks import use_monotonic_timers
 from mta.daemon.garbage import look_for_garbage_rarely
-from mta.daemon.operators.workers_state import WorkersState
 from mta.daemon.parts.context import RelayContext
 from mta.daemon.parts.metrics import MetricsServer, metrics_sockets, new_counters, new_event_log
 from mta.daemon.parts.page import PageServer, listen_for_page
@@ -61,18 +60,16 @@ from mta.reactor.epoll import install_unless_chosen
 from mta.rules.book import CurrentRules
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.tls.server import CertificateError
-from mta.users.users import UsersError
-from mta.workers.operator_channel import SendTo, WorkersOperator
-from mta.workers.parent import supervise
-from mta.workers.supervisor import Supervisor, WorkersFailed
 
 if TYPE_CHECKING:
     from mta.metrics.counters import Counters
+    from mta.workers.operator_channel import SendTo, WorkersOperator
+    from mta.workers.supervisor import Supervisor
 
 # Seconds to wait until workers of an earlier parent have closed the ports.
 _PORT_PATIENCE = 5.0
 # Errors that last until the operator corrects a setting or its file. A port or a disk may be free again later.
-_MISTAKES = (PrivilegeError, CertificateError, DkimKeyError, SettingsError, UsersError)
+_MISTAKES = (PrivilegeError, CertificateError, DkimKeyError, SettingsError)
 
 
 class Options(usage.Options):
@@ -246,14 +243,14 @@ class Daemon(MultiService):
         totals = totals_of(self._settings)
         TrafficService(directory, totals, run=run, clock=self._reactor, trouble=trouble).setServiceParent(self)
 
-    def _serve_metrics(self, core: Relay | Supervisor, counters: "Counters") -> None:
+    def _serve_metrics(self, core: "Relay | Supervisor", counters: "Counters") -> None:
         self._addresses += [each.getsockname()[:2] for each in self._metrics_sockets]
         self._metrics = MetricsServer(
             self._metrics_sockets, core, self._output, self._reactor, counters if self._settings.workers > 1 else None
         )
         self._metrics.setServiceParent(self)
 
-    def _serve_page(self, core: Relay | Supervisor) -> Callable[[], object]:
+    def _serve_page(self, core: "Relay | Supervisor") -> Callable[[], object]:
         """Serve the page, if it is on; return the callable that reads its files again."""
         if self._page_listening is None:
             return lambda: None
@@ -264,7 +261,10 @@ class Daemon(MultiService):
         page.setServiceParent(self)
         return page.reload
 
-    def _supervisor(self, watchdog: float | None) -> Supervisor:
+    def _supervisor(self, watchdog: float | None) -> "Supervisor":
+        # Imported if needed, because most relays have no workers.
+        from mta.workers.parent import supervise  # noqa: PLC0415
+
         # The workers read the DKIM keys themselves; notices about them were logged once, by the parent.
         settings, certificate = self._settings, self._certificate
         if certificate is not None:
@@ -283,8 +283,10 @@ class Daemon(MultiService):
             new_operator=self._new_operator,
         )
 
-    def _new_operator(self, send: SendTo) -> WorkersOperator:
+    def _new_operator(self, send: "SendTo") -> "WorkersOperator":
         """Answer operators for all workers; return the end of their channels that is for operators."""
+        from mta.daemon.operators.workers_state import WorkersState  # noqa: PLC0415
+
         self._workers_state = WorkersState(
             self._settings, self._rules, event_log=self._event_log, reactor=self._reactor, send=send
         )
@@ -330,6 +332,8 @@ class Daemon(MultiService):
 
     def _cannot_start(self, failure: Failure) -> None:
         """End the program as a relay without workers does."""
+        from mta.workers.supervisor import WorkersFailed  # noqa: PLC0415
+
         failure.trap(WorkersFailed)
         failed = failure.value
         assert isinstance(failed, WorkersFailed)

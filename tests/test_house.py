@@ -304,7 +304,6 @@ MAY_IMPORT = {
     "mta.config.sources": {
         "mta.config.setting",
         "mta.config.table",
-        "mta.config.trust_hints",
         "mta.smtp",
         "mta.inbound.networks",
     },
@@ -744,6 +743,7 @@ MAY_IMPORT = {
         "mta.event_log.lines",
         "mta.cli.queue",
         "mta.cli.state",
+        "mta.reactor.late_modules",
         "mta.smtp",
         "mta.queue",
         "mta.config",

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mta.config import table, value_types
 from mta.config.identity import UNPRIVILEGED_PORTS, Identity, usual_identity
@@ -35,12 +35,14 @@ from mta.delivery.local.rule import LocalRule
 from mta.delivery.local.srs import SrsSettings
 from mta.file_states import FileStates
 from mta.inbound.networks import IPNetwork, TrustList
-from mta.oauth.grants import Grant
 from mta.retry_schedule import RetrySchedule
 from mta.routing.route import Smarthost
 from mta.rules.book import RuleBook
 from mta.smtp.address import Address
 from mta.smtp.domains import DomainList
+
+if TYPE_CHECKING:
+    from mta.oauth.grants import Grant
 
 _LOCALHOST = "localhost"
 # Returns the networks of an interface, or raises OSError.
@@ -107,7 +109,7 @@ class Settings:
     #: None for direct delivery.
     smarthost: Smarthost | None
     #: The grant of access tokens for the smarthost; None if it gets none.
-    grant: Grant | None
+    grant: "Grant | None"
     #: The certificate that the smarthost is shown, and its key.
     client_certificate: tuple[Path, Path] | None
     #: The authorities that the smarthost's certificate must come from. None: the system's.

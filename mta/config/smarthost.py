@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mta.config import table
 from mta.config.logins.smarthost_login import (
@@ -18,10 +18,11 @@ from mta.config.logins.smarthost_login import (
 )
 from mta.config.setting import Setting, SettingsReader
 from mta.config.sources.macros import PROTOCOL, REQUIRE_TLS, VERIFY_HOSTS, Macros
-from mta.oauth.grants import Grant
-from mta.oauth.providers import CLOUDS, Cloud
 from mta.routing.hostpatterns import host_address, matches
 from mta.routing.route import Credentials, Smarthost, TlsRule, TokenCredentials
+
+if TYPE_CHECKING:
+    from mta.oauth.grants import Grant
 
 _SUBMISSION = 587
 _SES_DETAILS = (table.SES_REGION, table.SES_PORT)
@@ -64,7 +65,7 @@ class SmarthostChoice:
     """The smarthost, None for direct delivery, with the grant of its tokens and the certificate that it is shown."""
 
     smarthost: Smarthost | None = None
-    grant: Grant | None = None
+    grant: "Grant | None" = None
     certificate: tuple[Path, Path] | None = None
 
 
@@ -81,6 +82,8 @@ def read_smarthost(
         return _provider(reader, macros, ("smtp.gmail.com", _SUBMISSION), login)
     if login := o365_login(reader):
         _unused(reader, (*SES, *_SES_DETAILS, *_OWN), f"{login.given} take precedence")
+        from mta.oauth.providers import CLOUDS, Cloud  # noqa: PLC0415
+
         host = CLOUDS[Cloud(reader.get(table.O365_CLOUD))].smtp
         return _provider(reader, macros, (host, _SUBMISSION), login)
     _unused(reader, (table.O365_CLOUD,), "O365_USER is not set")

@@ -10,7 +10,6 @@ import ipaddress
 import re
 
 from mta.config.sources.exim import host_name
-from mta.config.trust_hints import meant_instead, spelled_instead, split_undoubled
 from mta.inbound.networks import Everyone, HostName, Network, TrustItem, TrustList, network
 
 _SEPARATORS = re.compile(r"[;,\s]+")
@@ -39,12 +38,17 @@ def _read_run(run: str) -> list[TrustItem]:
     if _FULL_ADDRESS.search(run) or (bad and "::" in run):
         return _read_undoubled(run)
     if bad:
+        from mta.config.trust_hints import meant_instead  # noqa: PLC0415
+
         raise ValueError(f"{bad!r} is not a network, an address or a host name{meant_instead(bad)}")
     return [item for _, item in found if item]
 
 
 def _read_undoubled(run: str) -> list[TrustItem]:
     """Return the items of a colon list with undoubled IPv6 addresses. Raises ValueError if it has several meanings."""
+    # Imported if needed, because few relays have a list of this kind.
+    from mta.config.trust_hints import spelled_instead, split_undoubled  # noqa: PLC0415
+
     texts = split_undoubled(run.removeprefix(":"))
     items = [item for text in texts if (item := _read_usual(text))]
     # A name such as `cafe` may be a piece of the address beside it, and three colons are a mistake or two meanings.
@@ -84,6 +88,8 @@ def _read_item(text: str) -> TrustItem | None:
         return _item(network(bare), text)
     except ValueError:
         pass
+    from mta.config.trust_hints import meant_instead  # noqa: PLC0415
+
     try:
         name = host_name(bare)
     except ValueError:

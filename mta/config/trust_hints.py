@@ -4,11 +4,9 @@ import ipaddress
 import re
 from collections.abc import Callable
 
+from mta.config.sources.exim import EVERYONE, NOBODY
 from mta.inbound.networks import network
 
-#: Words by which an operator may mean every client, or no client, and which are not names of hosts or domains.
-EVERYONE = frozenset({"any", "all", "anyone", "anybody", "everyone", "everybody", "true", "yes", "on"})
-NOBODY = frozenset({"none", "nobody", "no", "off", "false", "null", "nil"})
 # Texts by which an operator means something that is written otherwise, and advice that follows the error.
 _ADVICE = (
     (re.compile("|".join(EVERYONE)), "for everyone write *, which makes an open relay if strangers can connect"),

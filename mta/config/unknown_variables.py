@@ -1,7 +1,8 @@
 """Reports variables and mounted files that have no effect, or another effect than the operator may believe."""
 
-import difflib
 import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from mta.config import table
@@ -130,10 +131,8 @@ def notice_unknown_variables(reader: SettingsReader) -> None:
         elif meant := _meant(name, known):
             _notice(reader, name, meant, f"{name} is not a setting of smtprelay; did you mean {meant}?")
         elif _OUR_PREFIX.fullmatch(name):
-            similar = difflib.get_close_matches(name, sorted(known), n=1)
-            reader.notice(
-                f"{name} is not a setting of smtprelay" + "".join(f"; did you mean {each}?" for each in similar)
-            )
+            similar = _closest(name, known)
+            reader.notice(f"{name} is not a setting of smtprelay" + (f"; did you mean {similar}?" if similar else ""))
 
 
 def _meant(name: str, known: set[str]) -> str:
@@ -142,13 +141,29 @@ def _meant(name: str, known: set[str]) -> str:
         return _ALSO_CALLED[name]
     if name.upper() in known:
         return name.upper()
-    candidates = sorted(known)
+    candidates = known
     if not _OUR_PREFIX.fullmatch(name):
         if len(name) < _SHORTEST or name in _OF_OTHER_PROGRAMS:
             return ""
-        candidates = [each for each in candidates if not each.startswith(_CLOSE_TO_OTHER_PROGRAMS)]
-    close = difflib.get_close_matches(name, candidates, n=1, cutoff=_MISSPELLED)
-    return close[0] if close else ""
+        candidates = {each for each in known if not each.startswith(_CLOSE_TO_OTHER_PROGRAMS)}
+    return _closest(name, candidates, _MISSPELLED)
+
+
+def _closest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the most similar of the names whose similarity is `cutoff` or more, or ""."""
+    close = [each for each in sorted(names) if _may_be_close(name, each, cutoff)]
+    if not close:
+        return ""
+    # Imported if needed, because few environments have such a name.
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    return next(iter(get_close_matches(name, close, n=1, cutoff=cutoff)), "")
+
+
+def _may_be_close(name: str, other: str, cutoff: float) -> bool:
+    """Whether the characters that two names share, in whatever order, allow for a similarity of `cutoff`."""
+    least = cutoff * (len(name) + len(other)) / 2
+    return min(len(name), len(other)) >= least and (Counter(name) & Counter(other)).total() >= least
 
 
 def notice_quotes(reader: SettingsReader) -> None:

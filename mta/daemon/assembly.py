@@ -57,7 +57,6 @@ from mta.inbound.session import Session
 from mta.inbound.sockets.ports import room_for_clients
 from mta.inbound.trust import Addresses, HostAddresses, TrustedClients
 from mta.message.envelope import Envelope
-from mta.oauth.grants import Grant
 from mta.queue.interface import Action, QueueId
 from mta.queue.upkeep import AUDIT_INTERVAL, HISTORY_INTERVAL, SPACE_INTERVAL, Auditor, HistoryKeeper, SpaceKeeper
 from mta.rate_counts import RateCounts
@@ -71,11 +70,10 @@ from mta.smtp.address import Address
 from mta.smtp.domains import DomainList
 from mta.tls.server import CHECK_INTERVAL as CERTIFICATE_INTERVAL
 from mta.tls.trust_store import TrustStore
-from mta.users.password_check import CheckThreads
-from mta.users.users import CHECK_INTERVAL as USERS_INTERVAL
 
 if TYPE_CHECKING:
     from mta.events.stream import EventStream
+    from mta.oauth.grants import Grant
     from mta.oauth.token_source import TokenSource
 
 
@@ -139,7 +137,6 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
     policy = relay_policy(settings, rules, local, trusted.may_be_trusted)
     # Strangers' look-ups have a router and a share of the resolver of their own, so that they do not delay mail.
     check = DomainCheck(MailRouter(rules, resolver.for_untrusted_clients(), clock.seconds))
-    threads = CheckThreads(clock)
     new_session = partial(
         Session,
         policy=policy,
@@ -150,8 +147,8 @@ def wire_up(context: RelayContext, opened: OpenedQueue) -> RelayParts:
         rate_counts=context.rate_counts or RateCounts(clock.seconds),
         event_log=event_log,
     )
-    factory = listener(context, trusted, threads, limits, new_session)
-    services = [trusted, rule_hosts, demands, delivery, threads, *_periodic_services(context, opened, delivery)]
+    factory, login_services = listener(context, trusted, limits, new_session)
+    services = [trusted, rule_hosts, demands, delivery, *login_services, *_periodic_services(context, opened, delivery)]
     services += [each for each in (tokens, events) if each is not None]
     figures = relay_figures(context, queue, factory, delivery, tokens)
     reloads = tuple(_reloads(context, aliases, trust_store))
@@ -257,7 +254,9 @@ def _retried(router: MailRouter, demands: MxDemands, tokens: "TokenSource | None
         tokens.retry()
 
 
-def _token_source(context: RelayContext, resolver: DnsResolver, grant: Grant, trust_store: TrustStore) -> "TokenSource":
+def _token_source(
+    context: RelayContext, resolver: DnsResolver, grant: "Grant", trust_store: TrustStore
+) -> "TokenSource":
     # Imported if needed, because the HTTP client of Twisted is large.
     from mta.daemon.parts.tokens import token_source  # noqa: PLC0415
 
@@ -372,8 +371,6 @@ def _periodic_services(context: RelayContext, opened: OpenedQueue, delivery: Del
     yield PeriodicService(clocks.look, CLOCK_INTERVAL, clock)
     if context.certificate is not None:
         yield PeriodicService(context.certificate.check, CERTIFICATE_INTERVAL, clock)
-    if context.users is not None:
-        yield PeriodicService(context.users.check, USERS_INTERVAL, clock)
     if context.settings.postmaster is not None and context.home == context.settings.queue_dir:
         # Imported if needed, because few relays have a postmaster.
         from mta.daemon.parts.digest import digest_service  # noqa: PLC0415

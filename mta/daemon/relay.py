@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mta.config.setting import SettingsError
 from mta.config.settings import Settings
 from mta.daemon.assembly import wire_up
 from mta.daemon.malloc_trim import BUSY_INTERVAL as TRIM_INTERVAL
@@ -30,10 +31,10 @@ from mta.inbound.sockets.ports import listen
 from mta.queue.interface import QueueError, Summary
 from mta.tls.client_certificate import ClientCertificate, read_client_certificate
 from mta.tls.server import ServerCertificate
-from mta.users.users import Users
 
 if TYPE_CHECKING:
     from mta.metrics.metric import Samples
+    from mta.users.users import Users
 
 _log = Logger()
 
@@ -141,17 +142,23 @@ def client_certificate(settings: Settings, event_log: EventLog) -> ClientCertifi
     return certificate
 
 
-def read_users(settings: Settings, reactor: Any, notice: Notice) -> Users | None:
-    """Return the users that may log in, or None if AUTH_USERS is not set. Raises UsersError."""
+def read_users(settings: Settings, reactor: Any, notice: Notice) -> "Users | None":
+    """Return the users that may log in, or None if AUTH_USERS is not set. Raises SettingsError."""
     if not settings.auth_users and settings.auth_users_file is None:
         return None
-    return Users(
-        text=settings.auth_users,
-        path=settings.auth_users_file,
-        mailname=settings.mailname,
-        notice=notice,
-        run=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
-    )
+    # Imported if needed, because most relays have no users.
+    from mta.users.users import Users, UsersError  # noqa: PLC0415
+
+    try:
+        return Users(
+            text=settings.auth_users,
+            path=settings.auth_users_file,
+            mailname=settings.mailname,
+            notice=notice,
+            run=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+        )
+    except UsersError as error:
+        raise SettingsError(error.mistakes) from None
 
 
 def _messages(summary: Summary) -> int:

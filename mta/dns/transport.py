@@ -2,16 +2,13 @@
 
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any
 
 from dns.message import QueryMessage
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, ConnectionClosed
-from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime, IReadDescriptor, ITCPTransport
-from twisted.internet.protocol import connectionDone
-from twisted.protocols.basic import Int16StringReceiver
+from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -83,13 +80,13 @@ class DnsTransport:
                 self._reactor.removeReader(reader)
 
     async def _query_tcp(self, server: Server, query: QueryMessage, time_limit: float) -> DnsReply:
-        endpoint = TCP6ClientEndpoint if _family(server) is socket.AF_INET6 else TCP4ClientEndpoint
-        protocol = _TcpQuery(query)
-        await connectProtocol(endpoint(self._reactor, *server, timeout=time_limit), protocol)
-        try:
-            return await protocol.reply
-        finally:
-            protocol.abort()
+        # Imported if needed, because few replies are too long for UDP, and the endpoints of Twisted are large.
+        from mta.dns.tcp_query import query_over_tcp  # noqa: PLC0415
+
+        reply = await query_over_tcp(self._reactor, server, query, time_limit)
+        if reply is None:
+            raise NoReply("malformed reply over TCP")
+        return reply
 
 
 @implementer(IReadDescriptor)
@@ -141,37 +138,6 @@ class _UdpReader:
             self._fail(Failure(ForgedReplies(f"{MAX_MISMATCHES} replies to other queries")))
 
     def _fail(self, reason: Failure) -> None:
-        if not self.reply.called:
-            self.reply.errback(reason)
-
-
-class _TcpQuery(Int16StringReceiver):
-    """One query and its reply, each with its length before it (RFC 1035 section 4.2.2)."""
-
-    def __init__(self, query: QueryMessage) -> None:
-        self._query = query
-        self.reply: Deferred[DnsReply] = Deferred()
-
-    def connectionMade(self) -> None:
-        """Send the query."""
-        self.sendString(self._query.to_wire())
-
-    def abort(self) -> None:
-        """Close the connection at once."""
-        cast(ITCPTransport, self.transport).abortConnection()
-
-    def stringReceived(self, string: bytes) -> None:
-        """Parse the reply; on this connection nothing else may be sent."""
-        if self.reply.called:
-            return
-        reply = parse_reply_to(self._query, string)
-        if reply is None:
-            self.reply.errback(NoReply("malformed reply over TCP"))
-        else:
-            self.reply.callback(reply)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Fail if the server closes the connection before its reply."""
         if not self.reply.called:
             self.reply.errback(reason)
 

@@ -129,6 +129,12 @@ class Logins:
         """Return whether an address has failed so often that it must not log in for an hour."""
         return self.limits.shut_out(address, self.clock.seconds())
 
+    def of_session(
+        self, client: Client, *, reply_ready: Callable[[Reply], object], logged_in: "Callable[[User], object]"
+    ) -> "SessionLogin":
+        """Return the logins of one session; `SessionLogin` has the meaning of the callables."""
+        return SessionLogin(self, client, reply_ready=reply_ready, logged_in=logged_in)
+
     def refused_in_clear(self, client: Client) -> None:
         """Log once that a client tried to log in without TLS, and the remedy."""
         if not (self._hinted or self._policy.in_clear):

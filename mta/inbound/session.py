@@ -14,7 +14,6 @@ from twisted.python.failure import Failure
 from mta.coroutines import start
 from mta.event_log.log import EventLog
 from mta.inbound.intake import Incoming, Intake
-from mta.inbound.login import Logins, SessionLogin
 from mta.inbound.message_rules import MailRates, MessageRules, Rulings
 from mta.inbound.policy import Client
 from mta.inbound.sender_rule import SenderRule
@@ -27,11 +26,12 @@ from mta.rules.facts import HOST_UNKNOWN, Facts, HostAddresses, HostNotLookedUp,
 from mta.smtp.address import Address
 from mta.smtp.replies import Reply, reply
 from mta.smtp.server import canned_replies, events
-from mta.users.users_file import User
 
 if TYPE_CHECKING:
+    from mta.inbound.login import Logins, SessionLogin
     from mta.rules.acl import Acl
     from mta.rules.routes import RouteRule
+    from mta.users.users_file import User
 
 #: Recipients that each message may have (RFC 5321 section 4.5.3.1.8), however many other messages are under way.
 MIN_RECIPIENTS = 100
@@ -86,7 +86,7 @@ class Session:
         rate_counts: RateCounts,
         event_log: EventLog,
         reply_ready: Callable[[Reply], None],
-        logins: Logins | None = None,
+        logins: "Logins | None" = None,
     ) -> None:
         self.client = client
         # The client without a login.
@@ -106,7 +106,7 @@ class Session:
         #: The logins of the client, if AUTH may be offered.
         self.login: SessionLogin | None = None
         if logins is not None:
-            self.login = SessionLogin(logins, client, reply_ready=reply_ready, logged_in=self._logged_in)
+            self.login = logins.of_session(client, reply_ready=reply_ready, logged_in=self._logged_in)
         #: Whether TLS is to begin once the reply to STARTTLS is written.
         self.tls_due = False
         self._mail = events.MailFrom(None)
@@ -320,7 +320,7 @@ class Session:
         assert self.login is not None, "AUTH is offered"
         return self.login.respond(event)
 
-    def _logged_in(self, user: User) -> None:
+    def _logged_in(self, user: "User") -> None:
         senders = None if user.senders is None else SenderRule(user.name, user.senders)
         self.client = Client(self.client.address, trusted=True, user=user.name, senders=senders)
 

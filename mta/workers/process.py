@@ -15,10 +15,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from mta.workers import STOP_SECONDS
 from mta.workers.channel import Channel, Handler, open_channel
 
-#: Seconds that a worker has to stop: for the grace of running deliveries, for QUIT, and for one or two fsyncs.
-STOP_SECONDS = 20.0
 #: The descriptor of the channel in a worker; the other inherited descriptors follow.
 CHANNEL_DESCRIPTOR = 3
 _OUT, _ERR = 1, 2

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import globalLogBeginner
 
 from mta.admin.feed_channel import EventSender
+from mta.config.setting import SettingsError
 from mta.daemon.clocks import use_monotonic_timers
 from mta.daemon.garbage import look_for_garbage_rarely
 from mta.daemon.parts.context import RelayContext
@@ -41,7 +42,6 @@ from mta.reactor.epoll import install_same
 from mta.rules.book import CurrentRules
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
-from mta.users.users import UsersError
 from mta.workers.channel import Channel, open_channel
 from mta.workers.handover import Handover, HandoverError, read_handover
 from mta.workers.operator_channel import WorkerOperator
@@ -94,7 +94,7 @@ class Worker(MultiService):
         self.channel = Channel({}, ended=self.stop, trouble=event_log.trouble)
 
     def startService(self) -> None:
-        """Start the relay, and tell the parent when it listens. Raises QueueError, DkimKeyError or UsersError."""
+        """Start the relay, and tell the parent when it listens. Raises QueueError, DkimKeyError or SettingsError."""
         settings = self._handover.settings
         windows = SharedWindows(window_limits(settings.retry_schedule), self.channel.send)
         counts = self._counts = SharedCounts(self._reactor, self.channel.send)
@@ -228,7 +228,7 @@ def main(arguments: Sequence[str]) -> None:
     open_channel(reactor, socket.socket(fileno=channel), worker.channel)
     try:
         worker.startService()
-    except (QueueError, DkimKeyError, UsersError) as error:
+    except (QueueError, DkimKeyError, SettingsError) as error:
         fail(*str(error).splitlines())
     reactor.addSystemEventTrigger("before", "shutdown", worker.stopService)
     reactor.run()

@@ -7,26 +7,38 @@ from harness.daemon import ROOT
 
 # Packages and modules that only relays with certain settings need, and that are large together.
 NOT_NEEDED = (
+    "difflib",
     "jinja2",
     "klein",
     "mta.admin.page",
     "mta.admin.views",
     "mta.config.rules.rule_reader",
+    "mta.config.trust_hints",
+    "mta.daemon.operators.workers_state",
+    "mta.delivery.rates.broker",
+    "mta.dns.tcp_query",
     "mta.events",
     "mta.https.client",
+    "mta.inbound.login",
     "mta.metrics.counters",
-    "mta.oauth.token_source",
+    "mta.oauth.grants",
     "mta.queue.postgres",
     "mta.rules.acl",
     "mta.rules.rewriting",
+    "mta.smtp.sasl.server",
+    "mta.users.users",
+    "mta.workers.supervisor",
     "prometheus_client",
     "psycopg",
     "tomllib",
+    "twisted.internet.endpoints",
+    # A part of twisted.internet.ssl.
+    "twisted.internet._sslverify",
     "twisted.web",
 )
 _SHOW = """
 import sys
-import mta.tap, mta.workers.parent, mta.daemon.relay
+import mta.tap
 from mta.config.rules.reading import read_again
 from mta.config.settings import read_settings
 from mta.config.summary import startup_summary
@@ -47,12 +59,26 @@ def modules(**settings: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_a_relay_without_tokens_and_rules_does_not_import_them():
+def test_a_relay_without_tokens_users_rules_and_workers_does_not_import_them():
     assert not modules().intersection(NOT_NEEDED)
+
+
+def test_the_command_of_the_relay_does_not_import_modules_of_older_programs_of_twisted():
+    program = "import sys, mta.cli.main, mta.cli.run; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "urllib.request" not in done.stdout.split()
 
 
 def test_only_a_relay_that_shares_its_queue_imports_the_driver() -> None:
     assert {"psycopg", "mta.queue.postgres"} <= modules(QUEUE_URL="postgresql://relay@localhost/mail")
+
+
+def test_a_relay_with_tokens_and_users_imports_them():
+    login = {"SMARTHOST_USER": "a", "SMARTHOST_CLIENT_ID": "b", "SMARTHOST_CLIENT_SECRET": "c"}
+    names = modules(
+        SMARTHOST_ADDRESS="smtp.example", SMARTHOST_TOKEN_URL="https://a.example/", AUTH_USERS="a:{PLAIN}b", **login
+    )
+    assert {"mta.oauth.grants", "mta.users.users_file"} <= names
 
 
 def test_a_relay_with_rules_imports_them():

@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from mta.delivery.destinations.window import WindowLimits
-from mta.workers.process import STOP_SECONDS, OutputSinks
+from mta.workers import STOP_SECONDS
+from mta.workers.process import OutputSinks
 from mta.workers.supervisor import Supervisor, WorkersFailed
 
 PATIENCE = 40.0

@@ -6,21 +6,14 @@ be rejected permanently. Two ways to log in are a mistake, too, because only one
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mta.config import table, value_types
 from mta.config.setting import FILE_SUFFIX, MASK, Setting, SettingsReader
-from mta.oauth.grants import Grant, ServiceAccount
-from mta.oauth.providers import (
-    GOOGLE_TOKEN_URL,
-    Cloud,
-    google_refresh_token,
-    google_service_account,
-    microsoft_credentials,
-    microsoft_refresh_token,
-    other_grant,
-)
 from mta.routing.route import AnyCredentials, CertificateCredentials, Credentials, TokenCredentials
+
+if TYPE_CHECKING:
+    from mta.oauth.grants import Grant, ServiceAccount
 
 _Part = Setting[Any]
 
@@ -47,7 +40,7 @@ class SmarthostLogin:
     credentials: AnyCredentials
     #: Two settings that it came from, in words: `SMARTHOST_USER and SMARTHOST_PASSWORD`.
     given: str
-    grant: Grant | None = None
+    grant: "Grant | None" = None
 
 
 def gmail_login(reader: SettingsReader) -> SmarthostLogin | None:
@@ -60,11 +53,17 @@ def gmail_login(reader: SettingsReader) -> SmarthostLogin | None:
         return _password(reader, user, table.GMAIL_PASSWORD)
     if way[0] is table.GMAIL_SERVICE_ACCOUNT:
         return _tokens(reader, user, table.GMAIL_SERVICE_ACCOUNT, lambda: _service_account(reader))
+    # The grants of tokens are imported if needed, because most relays log in by a password, or not at all.
+    from mta.oauth.providers import google_refresh_token  # noqa: PLC0415
+
     client, secret, token = map(reader.get, _GOOGLE_CLIENT)
     return _tokens(reader, user, table.GMAIL_CLIENT_ID, lambda: google_refresh_token(client, secret, token))
 
 
-def _service_account(reader: SettingsReader) -> ServiceAccount:
+def _service_account(reader: SettingsReader) -> "ServiceAccount":
+    from mta.oauth.grants import ServiceAccount  # noqa: PLC0415
+    from mta.oauth.providers import GOOGLE_TOKEN_URL, google_service_account  # noqa: PLC0415
+
     text, user = reader.get(table.GMAIL_SERVICE_ACCOUNT), reader.get(table.GMAIL_USER)
     if text == MASK:
         # A command reads the settings that a relay has published.
@@ -79,10 +78,12 @@ def o365_login(reader: SettingsReader) -> SmarthostLogin | None:
     user = table.O365_USER
     if not _only_way(reader, user, (table.O365_TENANT, table.O365_CLIENT_ID, _either(reader, *_O365_SECRETS))):
         return None
+    from mta.oauth.providers import Cloud, microsoft_credentials, microsoft_refresh_token  # noqa: PLC0415
+
     cloud, tenant = Cloud(reader.get(table.O365_CLOUD)), reader.get(table.O365_TENANT) or ""
     client, secret, token = map(reader.get, (table.O365_CLIENT_ID, *_O365_SECRETS))
 
-    def grant() -> Grant:
+    def grant() -> "Grant":
         if token:
             return microsoft_refresh_token(cloud, tenant, client, secret, token)
         return microsoft_credentials(cloud, tenant, client, secret)
@@ -107,6 +108,8 @@ def own_login(reader: SettingsReader, *, certificate: bool) -> SmarthostLogin | 
         return SmarthostLogin(CertificateCredentials(), given) if certificate else None
     if way[0] is table.SMARTHOST_PASSWORD:
         return _password(reader, user, table.SMARTHOST_PASSWORD)
+    from mta.oauth.providers import other_grant  # noqa: PLC0415
+
     client, secret, token = map(reader.get, (table.SMARTHOST_CLIENT_ID, *_OTHER_SECRETS))
     scope = reader.get(table.SMARTHOST_TOKEN_SCOPE)
     return _tokens(reader, user, url, lambda: other_grant(reader.get(url) or "", client, secret, token, scope))
@@ -123,7 +126,7 @@ def _password(reader: SettingsReader, user: Setting[str], password: Setting[str]
 
 
 def _tokens(
-    reader: SettingsReader, user: Setting[str], first: _Part, grant: Callable[[], Grant]
+    reader: SettingsReader, user: Setting[str], first: _Part, grant: "Callable[[], Grant]"
 ) -> SmarthostLogin | None:
     """Return a login with tokens, or None if `grant` raises ValueError, which is a mistake in the setting `first`."""
     name = reader.get(user)

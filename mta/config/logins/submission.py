@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mta.config import table
 from mta.config.setting import FILE_SUFFIX, MASK, Setting, SettingsReader
-from mta.users.users_file import describe_bad_lines, read_users
 
 # A comma before another user, as some images separate them.
 _COMMA = re.compile(r",[^\s,:|{}$]+[:|][{$]")
@@ -92,6 +91,11 @@ def _users(reader: SettingsReader) -> tuple[str, int]:
         return "", 0
     if file is None:
         text = "\n".join(map(_separated, text.splitlines()))
+    if not text and file is None:
+        return "", 0
+    # Imported if needed, because most relays have no users.
+    from mta.users.users_file import describe_bad_lines, read_users  # noqa: PLC0415
+
     users, bad = read_users(text)
     if bad:
         where = "" if file is None else f"{file}, "

@@ -7,12 +7,15 @@ ValueError with words for the operator, to follow the variable's name and value.
 import ipaddress
 import re
 
-from mta.config.trust_hints import EVERYONE, NOBODY
 from mta.smtp.address import bracketed, parse_domain
 from mta.smtp.domains import DomainList, domain_list
 
 #: Hosts in the order to try them; the port is None if it was not given.
 Hosts = tuple[tuple[str, int | None], ...]
+
+#: Words by which an operator may mean every client, or no client, and which are not names of hosts or domains.
+EVERYONE = frozenset({"any", "all", "anyone", "anybody", "everyone", "everybody", "true", "yes", "on"})
+NOBODY = frozenset({"none", "nobody", "no", "off", "false", "null", "nil"})
 
 _SEPARATORS = re.compile(r"[:;,\s]+")
 # RFC 1035 section 2.3.1 does not allow an underscore, but names of Compose services may contain it.

@@ -20,11 +20,11 @@ from mta.rate_counts import RateCounts
 from mta.rules.book import CurrentRules
 from mta.tls.client_certificate import ClientCertificate
 from mta.tls.server import ServerCertificate
-from mta.users.users import Users
 
 if TYPE_CHECKING:
     from mta.delivery.rates.leave import NewLeave
     from mta.metrics.counters import Counters
+    from mta.users.users import Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class RelayContext:
     sockets: Sequence[ListeningSocket]
     certificate: ServerCertificate | None
     keyring: Keyring | None
-    users: Users | None
+    users: "Users | None"
     #: The directory of the queue.
     home: Path
     ids: IdSource

@@ -1,12 +1,15 @@
 """Builds the side of a relay that its clients see: the rules of ports, the SMTP machines, and the logins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from twisted.application.service import IService
 
 from mta.config.settings import Settings
 from mta.daemon.parts.context import RelayContext
+from mta.daemon.periodic import PeriodicService
 from mta.inbound.limits import InboundLimits
 from mta.inbound.listener import SmtpServerFactory
-from mta.inbound.login import LoginPolicy, Logins
 from mta.inbound.policy import Client
 from mta.inbound.session import Session
 from mta.inbound.sockets.port_rule import PortRule
@@ -15,29 +18,29 @@ from mta.smtp.limits import STRICT, Leniency, SmtpLimits
 from mta.smtp.replies import Reply
 from mta.smtp.server.auth import NO_LOGINS
 from mta.smtp.server.machine import ServerMachine
-from mta.users.failure_limits import FailureLimits
-from mta.users.password_check import CheckThreads, PasswordCheck
+
+if TYPE_CHECKING:
+    from mta.inbound.login import Logins
 
 
 def listener(
     context: RelayContext,
     trusted: TrustedClients,
-    threads: CheckThreads,
     limits: InboundLimits,
     new_session: Callable[..., Session],
-) -> SmtpServerFactory:
-    """Return the factory of all connections. `threads` check passwords.
+) -> tuple[SmtpServerFactory, Sequence[IService]]:
+    """Return the factory of all connections, and the services of the logins.
 
     `new_session` lacks only the client, `reply_ready` and `logins`.
     """
     settings = context.settings
-    logins = _logins(context, trusted, threads)
+    logins, services = _logins(context, trusted)
 
     def session(client: Client, rule: PortRule, reply_ready: Callable[[Reply], None]) -> Session:
         offered = logins if logins is not None and logins.offered_on(rule) else None
         return new_session(client, reply_ready=reply_ready, logins=offered)
 
-    return SmtpServerFactory(
+    factory = SmtpServerFactory(
         _machine_factory(context, trusted, logins),
         session,
         trusted,
@@ -49,14 +52,22 @@ def listener(
         is_balancer=_balancers(settings),
         is_shut_out=None if logins is None else logins.is_shut_out,
     )
+    return factory, services
 
 
-def _logins(context: RelayContext, trusted: TrustedClients, threads: CheckThreads) -> Logins | None:
-    """Return the logins of clients, or None if there are no users."""
+def _logins(context: RelayContext, trusted: TrustedClients) -> "tuple[Logins | None, Sequence[IService]]":
+    """Return the logins of clients with their services, or None and no services if there are no users."""
     settings, clock = context.settings, context.reactor
     if context.users is None:
-        return None
-    return Logins(
+        return None, ()
+    # Imported if needed, because most relays have no users.
+    from mta.inbound.login import LoginPolicy, Logins  # noqa: PLC0415
+    from mta.users.failure_limits import FailureLimits  # noqa: PLC0415
+    from mta.users.password_check import CheckThreads, PasswordCheck  # noqa: PLC0415
+    from mta.users.users import CHECK_INTERVAL  # noqa: PLC0415
+
+    threads = CheckThreads(clock)
+    logins = Logins(
         context.users,
         PasswordCheck(context.users, threads, clock.seconds),
         FailureLimits(trusted),
@@ -67,10 +78,11 @@ def _logins(context: RelayContext, trusted: TrustedClients, threads: CheckThread
         event_log=context.event_log,
         clock=clock,
     )
+    return logins, (threads, PeriodicService(context.users.check, CHECK_INTERVAL, clock))
 
 
 def _machine_factory(
-    context: RelayContext, trusted: TrustedClients, logins: Logins | None
+    context: RelayContext, trusted: TrustedClients, logins: "Logins | None"
 ) -> Callable[[Client, PortRule], ServerMachine]:
     """Return the callable that makes the SMTP machine of each client, by the rule of its port."""
     settings = context.settings

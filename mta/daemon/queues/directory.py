@@ -9,7 +9,7 @@ from mta.queue.disk.permissions import restrict_to_owner
 from mta.queue.disk.queue_dir import Lock, homes, lock_relay
 from mta.queue.worker_queues.merge import merge
 from mta.queue.worker_queues.totals import totals
-from mta.workers.process import STOP_SECONDS
+from mta.workers import STOP_SECONDS
 
 
 def take_directory(settings: Settings, event_log: EventLog) -> Lock:

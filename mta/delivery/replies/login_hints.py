@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from mta.delivery.replies.setting_names import is_of_rules, login_settings, tls_setting, user_setting
 from mta.routing.route import AnyCredentials, Credentials, Route, TlsRule, TokenCredentials
@@ -71,18 +72,22 @@ REFUSALS = (
 _TAKES_TOKENS = re.compile(r"offered\b[^;]*\b(?:XOAUTH2|OAUTHBEARER)\b")
 # The words of `mta.connection_errors` for a server that wants a certificate of the client, or does not accept it.
 _ABOUT_CLIENT = re.compile(r"^the host demands a client certificate|this relay's certificate")
-_COMPILED = [(re.compile(refusal.pattern, re.IGNORECASE), refusal.advice) for refusal in REFUSALS]
 
 
 def refused_login_hint(failure: SessionFailure, credentials: AnyCredentials | None) -> str:
     """Return the remedy for a login that was refused, in one sentence."""
     user, login = user_setting(credentials), login_settings(credentials)
-    for pattern, advice in _COMPILED:
+    for pattern, advice in _compiled():
         if credentials is not None and type(credentials) in advice and pattern.search(failure.text):
             return advice[type(credentials)].format(user=user, login=login)
     if isinstance(credentials, TokenCredentials):
         return f"The token was issued, but the smarthost does not take it: check {user} and the rights of the account"
     return f"Check {login}"
+
+
+@cache
+def _compiled() -> list[tuple[re.Pattern[str], Mapping[type[AnyCredentials], str]]]:
+    return [(re.compile(refusal.pattern, re.IGNORECASE), refusal.advice) for refusal in REFUSALS]
 
 
 def no_mechanism_hint(failure: SessionFailure, route: Route) -> str:

@@ -361,7 +361,7 @@ def test_each_row_decides_a_reply_of_the_table() -> None:
 
 
 def test_each_row_is_in_lower_case_and_repeats_nothing_without_a_bound() -> None:
-    for pattern in [row.pattern.pattern for row in ROWS if row.pattern is not None]:
+    for pattern in [row.pattern for row in ROWS if row.pattern is not None]:
         assert pattern == pattern.lower()
         assert not set(pattern) & set("*+")
 
