@@ -5,6 +5,7 @@ Usage: python -m bench.queue_bench [--directory DIR] [--messages N]
 
 Each message is 4 KiB with one recipient, is added born claimed and settled when the add is answered. `busy` lets the
 reactor thread also work 200 us a message, with a system call in each piece, as the SMTP code around the queue does.
+The reactor, the pace of garbage collection and the options of the queue are those of a relay.
 
 With `--url` the queue on PostgreSQL is measured, against the queue in files and itself: `bench.shared_queue` has
 the rows. It makes databases of its own, on the server of a URL, or on a private one whose files are in DIR.
@@ -16,19 +17,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from twisted.internet import reactor
+from typing import Any
 
 from bench.queue_load import Load
+from mta.daemon.garbage import look_for_garbage_rarely
 from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
 from mta.queue.sqlite.queue import open_queue
+from mta.queue.sqlite.wal import WAL_OCTETS
+from mta.reactor.epoll import install_unless_chosen
 
 
-def measure(directory: Path, messages: int, flight: int, work: float) -> str:
+def measure(reactor: Any, directory: Path, messages: int, flight: int, work: float) -> str:
     shutil.rmtree(directory, ignore_errors=True)
     run = Threads(reactor)
-    queue = open_queue(directory, run=run, now=time.time())
+    queue = open_queue(directory, run=run, now=time.time(), call_later=reactor.callLater, wal_octets=WAL_OCTETS)
     load = Load(queue, messages, flight, ids=IdSource(1), work=work, marks=False)
     marks: list[tuple[float, float, float]] = []
 
@@ -54,10 +57,15 @@ def measure(directory: Path, messages: int, flight: int, work: float) -> str:
 
 
 def lines(directory: Path, messages: int) -> Iterator[str]:
+    install_unless_chosen()
+    # Only here, because its import would install another one.
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    look_for_garbage_rarely()
     yield f"{'flight':>6} {'':>5} {'mails/s':>9} {'changes/s':>9} {'reactor us':>10} {'all us':>9}"
     for flight in (1, 20, 100):
         for work in (0.0, 100e-6):
-            yield measure(directory, messages if flight > 1 else messages // 5, flight, work)
+            yield measure(reactor, directory, messages if flight > 1 else messages // 5, flight, work)
 
 
 def measure_shared(url: str, directory: Path, rows: list[str], rounds: int, *, quick: bool) -> None:

@@ -1,5 +1,7 @@
 """One process that works on a queue, as a relay does without its SMTP: for the measurements of `bench.shared_queue`.
 
+It has the reactor of a relay, its pace of garbage collection, and a queue with the options of a relay.
+
 Usage: python -m bench.queue_worker DIRECTORY|postgresql://...
 
 Each line of standard input is a task, and each line of standard output its figures, both in JSON. The first line of the
@@ -16,33 +18,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
 from bench.queue_load import BODY, ENVELOPE, LEASE, TOOK, Load
+from mta.daemon.garbage import look_for_garbage_rarely
 from mta.message.body import MemoryBody
 from mta.queue.disk.threads import Threads
 from mta.queue.ids import IdSource
 from mta.queue.interface import NewMail, Queue, Settlement, Verdict
 from mta.queue.sqlite.queue import open_queue
 from mta.queue.sqlite.wal import WAL_OCTETS
+from mta.reactor.epoll import install_unless_chosen
 
 #: Messages in one claim, as the relay asks for them.
 HANDFUL = 100
 _FLIGHT = 200
 
-reactor: Any = the_reactor
-
 
 class Worker:
     """A queue that is open, and the tasks on it."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, reactor: Any) -> None:
         self._threads = [Threads(reactor, 6), Threads(reactor)]
         self._leave: Callable[[], Deferred[Any] | None] = lambda: None
         if place.startswith("postgres"):
-            self._queue, self._ids = self._open_shared(place)
+            self._queue, self._ids = self._open_shared(place, reactor)
         else:
             self._queue = open_queue(
                 Path(place),
@@ -53,7 +54,7 @@ class Worker:
             )
             self._ids = IdSource(1)
 
-    def _open_shared(self, url: str) -> tuple[Queue, IdSource]:
+    def _open_shared(self, url: str, reactor: Any) -> tuple[Queue, IdSource]:
         # Only here, because a measurement of the queue in a file needs no driver.
         from mta.queue.postgres.membership.membership import (  # noqa: PLC0415
             Membership,
@@ -155,8 +156,8 @@ def _tell(*words: object) -> None:
     print(*words, file=sys.stderr)
 
 
-async def _main(place: str) -> None:
-    worker = Worker(place)
+async def _main(reactor: Any, place: str) -> None:
+    worker = Worker(place, reactor)
     print("{}", flush=True)
     read = Threads(reactor)
     while line := await read(sys.stdin.readline):
@@ -166,4 +167,6 @@ async def _main(place: str) -> None:
 
 
 if __name__ == "__main__":
-    react(lambda _, place: Deferred.fromCoroutine(_main(place)), sys.argv[1:])
+    install_unless_chosen()
+    look_for_garbage_rarely()
+    react(lambda reactor, place: Deferred.fromCoroutine(_main(reactor, place)), sys.argv[1:])

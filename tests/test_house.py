@@ -476,6 +476,7 @@ MAY_IMPORT = {
     },
     "mta.queue.postgres.lanes": {
         "mta.blocking",
+        "mta.coroutines",
         "mta.message",
         "mta.queue.ids",
         "mta.queue.interface",

@@ -28,7 +28,7 @@ _ONE_INTEGER, _ONE_NUMBER, _ONE_FLOAT = (Struct(f">iiIiii{letter}").pack for let
 
 
 def texts(values: Sequence[str | None]) -> bytes:
-    """Return an array of texts, without NUL and lone surrogates."""
+    """Return an array of texts. They lose NUL, and lone surrogates become `?`, because a column has neither."""
     if len(values) == 1 and (value := values[0]) is not None:
         return _ONE_TEXT + _text(value)
     return _of_elements(values, _OF_TEXTS, _text)
@@ -72,7 +72,9 @@ def read_numbers(array: bytes | None) -> tuple[int, ...]:
 
 
 def _text(value: str) -> bytes:
-    encoded = value.encode()
+    encoded = value.encode("utf-8", "replace")
+    if b"\0" in encoded:
+        encoded = encoded.replace(b"\0", b"")
     return _LENGTH(len(encoded)) + encoded
 
 

@@ -45,6 +45,9 @@ class InWork:
     def mark(self, id: QueueId, indexes: Collection[int]) -> frozenset[int]:
         """Mark recipients of a message in work; return those of which a host may have a copy already."""
         held = self._held[id]
+        if not held.marked and not held.doubtful:
+            held.marked = frozenset(indexes)
+            return _NONE
         before = (held.marked | held.doubtful).intersection(indexes)
         held.marked = held.marked.union(indexes)
         return before

@@ -138,12 +138,14 @@ class PostgresQueue(OperatorsQueue):
     ) -> "Deferred[Claim | None]":
         """Store a message."""
         until = None if lease is None or mail.held else now + lease
-        add = partial(self._add, mail, now, until, now if due is None else due)
-        return Deferred.fromCoroutine(self._add_large(mail, add)) if isinstance(mail.body, FileBody) else add()
+        if due is None:
+            due = now
+        if isinstance(mail.body, FileBody):
+            return Deferred.fromCoroutine(self._add_large(mail, partial(self._add, mail, now, until, due)))
+        return self._add(mail, now, until, due)
 
     def _add(self, mail: NewMail, now: float, until: float | None, due: float) -> "Deferred[Claim | None]":
-        operation = AddOperation(mail, now, until, due, self._lanes.deadline)
-        return self._lanes.submit(operation).addCallback(self._added)
+        return self._lanes.submit(AddOperation(mail, now, until, due, self._lanes.deadline, added=self._added))
 
     async def _add_large(self, mail: NewMail, add: "Callable[[], Deferred[Claim | None]]") -> Claim | None:
         claim = None
@@ -155,12 +157,11 @@ class PostgresQueue(OperatorsQueue):
                 self._large.remove(mail.id)
         return claim
 
-    def _added(self, claim: Claim | None) -> Claim | None:
+    def _added(self, claim: Claim | None) -> None:
         if claim is None:
             self._nodes.wake_peers()
         else:
             self._in_work.take(claim.id, claim.token)
-        return claim
 
     def claim(
         self, now: float, limit: int, lease: float, deferral_filter: DeferralFilter | None = None
@@ -195,20 +196,25 @@ class PostgresQueue(OperatorsQueue):
         if token is None:
             return fail(LeaseLost(f"this relay has no claim of message {id} any more, so it is not sent"))
         before = self._in_work.mark(id, indexes)
-        operation = MarkOperation(id, token, indexes, self._lanes.deadline)
-        return self._lanes.submit(operation).addCallback(lambda _: before)
+        return self._lanes.submit(MarkOperation(id, token, indexes, self._lanes.deadline, before))
 
     def settle(self, settlement: Settlement) -> "Deferred[bool]":
         """Record outcomes, add reports, give the claim back."""
         claim = settlement.claim
         if is_plain_end(settlement) and self._in_work.is_unsettled(claim.id, claim.token):
-            done: Deferred[bool] = self._lanes.submit(EndOperation(settlement))
-            done.addCallback(lambda ended: ended or self._settle_rows(settlement))
+            return self._lanes.submit(EndOperation(settlement, self._ended, self._settle_rows))
+        return self._settle_rows(settlement)
+
+    def _ended(self, settlement: Settlement) -> None:
+        if settlement.keep_claim:
+            self._settled(True, settlement)  # noqa: FBT003  the result of a settlement
         else:
-            done = self._settle_rows(settlement)
-        return done.addCallback(self._settled, settlement)
+            self._end(settlement.claim)
 
     def _settle_rows(self, settlement: Settlement) -> "Deferred[bool]":
+        return self._settling_rows(settlement).addCallback(self._settled, settlement)
+
+    def _settling_rows(self, settlement: Settlement) -> "Deferred[bool]":
         marked = self._in_work.marked(settlement.claim.id, settlement.claim.token)
         work = partial(settle, settlement=settlement, marked=marked)
         settling = partial(self._lanes.work, work, urgent=False)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 
 # Usually a message has one recipient.
 _FIRST = frozenset((0,))
+_NONE: frozenset[int] = frozenset()
 
 
 class InFlightMarks:
@@ -42,8 +43,9 @@ class InFlightMarks:
         """Mark recipients of a message; return those that had a mark already that was not reported at start."""
         before = self._indexes.get(number)
         if before is None:
-            self._change(number, _FIRST if len(indexes) == 1 and 0 in indexes else frozenset(indexes))
-            return frozenset()
+            self._undo.append((number, _NONE))
+            self._set(number, _FIRST if len(indexes) == 1 and 0 in indexes else frozenset(indexes))
+            return _NONE
         self._change(number, before.union(indexes))
         if number in self._reported:
             self._reported.discard(number)
@@ -64,10 +66,14 @@ class InFlightMarks:
         if before is not None:
             self._change(number, before.difference(indexes))
 
-    def clear(self, number: int) -> None:
-        """Remove all marks of a message."""
-        if number in self._indexes:
-            self._change(number, frozenset())
+    def clear(self, number: int) -> bool:
+        """Remove all marks of a message; return whether there were any."""
+        before = self._indexes.pop(number, None)
+        if before is None:
+            return False
+        del self._texts[number]
+        self._undo.append((number, before))
+        return True
 
     def changed(self) -> str | None:
         """Return the text of all marks if it was changed since `begin`."""
@@ -91,7 +97,7 @@ class InFlightMarks:
         self._unreported.clear()
 
     def _change(self, number: int, indexes: frozenset[int]) -> None:
-        self._undo.append((number, self._indexes.get(number, frozenset())))
+        self._undo.append((number, self._indexes.get(number, _NONE)))
         self._set(number, indexes)
 
     def _set(self, number: int, indexes: frozenset[int]) -> None:

@@ -4,7 +4,7 @@ An address is stored in its two parts, so that it need not be parsed again.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mta.message.body import Body
@@ -28,13 +28,12 @@ def storable(text: str) -> str:
 
 def storable_without_nul(text: str) -> str:
     """Return text for a column of PostgreSQL, which has no NUL either."""
-    text = storable(text)
-    return text.replace("\0", "") if "\0" in text else text
+    if text.isascii() and "\0" not in text:
+        return text
+    return storable(text).replace("\0", "")
 
 
-def recipient_row(
-    number: int, index: int, recipient: Recipient, due: float, storable: Callable[[str], str] = storable
-) -> Row:
+def recipient_row(number: int, index: int, recipient: Recipient, due: float) -> Row:
     """Return the values of a recipient to add: message, place, the two parts of the address, parameters, due time."""
     address, notify, original = recipient.address, recipient.notify, recipient.original
     return (

@@ -65,6 +65,13 @@ def test_a_long_array_arrives_as_it_was_sent(session):
     assert read_numbers(sums) == tuple(2 * value for value in values)
 
 
+def test_texts_lose_nul_and_lone_surrogates(session):
+    kept = prepared_statement("kept", "SELECT convert_to(array_to_string(%(texts)s::text[], ','), 'UTF8')")
+    for values in (["a\0b\udce9é"], ["a\0b\udce9é", None], ["a\0b\udce9é"] * 2, ["a\0b\udce9é", "c"]):
+        arrived = ["ab?é" if value == values[0] else value for value in values if value is not None]
+        assert session.execute(kept, {"texts": texts(values)}) == [(",".join(arrived).encode(),)]
+
+
 def test_arrays_of_many_lengths_leave_little_in_memory():
     tracemalloc.start()
     for length in range(10_000, 10_050):

@@ -12,7 +12,7 @@ from typing import Any
 
 from mta.message.body import MemoryBody
 from mta.queue.ids import to_number
-from mta.queue.interface import NewMail, QueueError, Settlement, Status
+from mta.queue.interface import NewMail, Pending, QueueError, Settlement, Status, Verdict
 from mta.queue.postgres.arrays import read_numbers
 from mta.queue.postgres.change import LaneFence, QueueChange
 from mta.queue.postgres.errors import Conflict, Fenced
@@ -30,12 +30,14 @@ from mta.queue.postgres.lanes.rows import (
 from mta.queue.postgres.lanes.statements import BATCH, BATCH_AGAIN, PLAIN_BATCH, SQL
 from mta.queue.postgres.prepared import PreparedStatement, Rows
 from mta.queue.postgres.session import DatabaseSession
-from mta.queue.sql.values import recipient_row, storable_without_nul
+from mta.queue.sql.values import recipient_row
 
 # Values of the fence.
 _BIGINT, _INT = Struct(">q").pack, Struct(">i").pack
 # The values of the columns that a plain batch does not have.
 _plain_values, _ALL_USUAL = itemgetter(*PLAIN), (None,) * len(PLAIN)
+# The numbers of recipients delivered, failed and removed of most messages.
+_DELIVERED, _ONE_DELIVERED = Status.DELIVERED, (1, 0, 0)
 _NOT_BEFORE: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
 
 
@@ -85,15 +87,17 @@ class MailBatch:
         token = int(until is not None)
         self.messages.append(message_row(mail, number, now, token=token, due=due if until is None else until))
         for index, recipient in enumerate(mail.envelope.recipients):
-            self.addresses.append(recipient_row(number, index, recipient, due, storable_without_nul))
+            self.addresses.append(recipient_row(number, index, recipient, due))
         if isinstance(mail.body, MemoryBody):
             self.bodies.append((number, mail.body.data))
 
     def end(self, settlement: Settlement) -> None:
         """Finish a message, of which `is_plain_end` is true, by these verdicts."""
         claim, verdicts, now = settlement.claim, settlement.verdicts, settlement.now
-        statuses = [verdict.status for verdict in verdicts]
-        counts = (statuses.count(status) for status in (Status.DELIVERED, Status.FAILED, Status.REMOVED))
+        counts: Sequence[int] = _ONE_DELIVERED
+        if len(verdicts) != 1 or verdicts[0].status is not _DELIVERED:
+            statuses = [verdict.status for verdict in verdicts]
+            counts = tuple(map(statuses.count, (_DELIVERED, Status.FAILED, Status.REMOVED)))
         recipients = finished_recipients(claim, verdicts, now)
         self.ends.append((to_number(claim.id), claim.token, now, *counts, recipients))
 
@@ -157,20 +161,22 @@ def is_plain_end(settlement: Settlement) -> bool:
     Other settlements need the rows of earlier verdicts, or add messages.
     """
     claim, verdicts = settlement.claim, settlement.verdicts
-    return (
-        len(verdicts) == len(claim.pending) == len(claim.envelope.recipients)
-        and not settlement.reports
-        and isinstance(claim.body, MemoryBody)
-        and all(verdict.due is None and verdict.way is None for verdict in verdicts)
-        and not any(pending.attempts for pending in claim.pending)
-        and _same_indexes(settlement)
+    if (
+        settlement.reports
+        or not len(verdicts) == len(claim.pending) == len(claim.envelope.recipients)
+        or not isinstance(claim.body, MemoryBody)
+    ):
+        return False
+    if len(verdicts) == 1:
+        return _is_first_and_final(verdicts[0], claim.pending[0])
+    by_index = {pending.index: pending for pending in claim.pending}
+    return by_index.keys() == {verdict.index for verdict in verdicts} and all(
+        _is_first_and_final(verdict, by_index[verdict.index]) for verdict in verdicts
     )
 
 
-def _same_indexes(settlement: Settlement) -> bool:
-    if len(settlement.verdicts) == 1:
-        return settlement.verdicts[0].index == settlement.claim.pending[0].index
-    return {verdict.index for verdict in settlement.verdicts} == {each.index for each in settlement.claim.pending}
+def _is_first_and_final(verdict: Verdict, pending: Pending) -> bool:
+    return verdict.index == pending.index and verdict.due is None and verdict.way is None and not pending.attempts
 
 
 def _columns(columns: Columns, rows: Sequence[Sequence[Any]]) -> dict[str, bytes | None]:

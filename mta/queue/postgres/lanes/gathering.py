@@ -271,17 +271,21 @@ class Lanes:
 
     async def _complete(self, lane: Lane, operations: Iterable[Operation], result: BatchResult) -> None:
         """Answer the operations, those first for which a client waits; take out messages that clients heard refused."""
-        urgent = [operation for operation in operations if operation.urgent]
         self._answering += 1
         try:
-            for operation in (*urgent, *(operation for operation in operations if not operation.urgent)):
-                if not operation.done.called:
-                    operation.complete(result)
-                elif isinstance(operation, AddOperation) and operation.number in result.added | result.kept:
-                    lane.withdrawn.append(operation.number)
+            for urgent in (True, False):
+                for operation in operations:
+                    if operation.urgent is not urgent:
+                        continue
+                    if not operation.done.called:
+                        operation.complete(result)
+                    elif isinstance(operation, AddOperation) and operation.number in result.added | result.kept:
+                        lane.withdrawn.append(operation.number)
         finally:
             self._answering -= 1
         if lane.withdrawn:
+            # All of them are answered, and some of them may be settled in another way.
+            self._offered[lane] = []
             # Operations that gathered meanwhile can go by another lane.
             self._proceed()
             with suppress(QueueError):

@@ -37,12 +37,11 @@ class LaneMarks:
 
     def remove(self, number: int, indexes: Collection[int] | None = None) -> None:
         """Remove the marks of these recipients, or all of a message."""
-        if self._marks.has(number):
+        if indexes is None:
+            self._changed |= self._marks.clear(number)
+        elif self._marks.has(number):
             self._changed = True
-            if indexes is None:
-                self._marks.clear(number)
-            else:
-                self._marks.remove(number, indexes)
+            self._marks.remove(number, indexes)
 
     def clear(self) -> None:
         """Start without marks, because the lane's row is new."""

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection
 from typing import Any, Generic, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
+from mta.coroutines import PromptDeferred
 from mta.queue.ids import to_number
-from mta.queue.interface import Claim, LeaseLost, NewMail, Pending, QueueError, QueueId, Settlement
+from mta.queue.interface import Claim, LeaseLost, NewMail, QueueError, QueueId, Settlement
 from mta.queue.postgres.change import QueueChange
 from mta.queue.postgres.lanes.batch import BatchResult, MailBatch
+from mta.queue.sql.values import pending_of
 
 T = TypeVar("T")
 
@@ -31,20 +33,45 @@ class Operation(Protocol):
         """Fire `done` with its part of the result."""
 
 
+_NONE: frozenset[int] = frozenset()
+
+
+def _ignore(_: object) -> None:
+    """Take no note of a result."""
+
+
+def _lost(_: object) -> "Deferred[bool]":
+    """Leave a settlement that was not recorded."""
+    return succeed(False)  # noqa: FBT003  the result of a settlement
+
+
 class AddOperation:
     """Adds a message. The result is its claim if this node has one, otherwise None."""
 
-    __slots__ = ("_mail", "_parts", "alone", "deadline", "done", "number")
+    __slots__ = ("_added", "_mail", "_parts", "alone", "deadline", "done", "number")
     urgent = True
 
-    def __init__(self, mail: NewMail, now: float, until: float | None, due: float, deadline: float) -> None:
-        """As `MailBatch.add`; at the deadline the client is told that the message was not accepted."""
+    def __init__(
+        self,
+        mail: NewMail,
+        now: float,
+        until: float | None,
+        due: float,
+        deadline: float,
+        *,
+        added: Callable[[Claim | None], object] = _ignore,
+    ) -> None:
+        """As `MailBatch.add`; at the deadline the client is told that the message was not accepted.
+
+        `added` is called with the result before `done` fires, and must not fail.
+        """
         self.alone = False
         self.deadline: float | None = deadline
-        self.done: Deferred[Claim | None] = Deferred()
+        self.done: Deferred[Claim | None] = PromptDeferred()
         self.number = to_number(mail.id)
         self._mail = mail
         self._parts = (now, until, due)
+        self._added = added
 
     def join(self, batch: MailBatch, /) -> None:
         """Add the message."""
@@ -57,51 +84,75 @@ class AddOperation:
             self.done.errback(QueueError(f"message {self._mail.id} is in the queue already"))
             return
         now, until, _ = self._parts
-        envelope = self._mail.envelope
-        pending = tuple(Pending(index, recipient) for index, recipient in enumerate(envelope.recipients))
-        claim = Claim(self._mail.id, 1, envelope, self._mail.body, now, pending)
-        self.done.callback(claim if mine and until is not None else None)
+        claim = None
+        if mine and until is not None:
+            mail = self._mail
+            claim = Claim(mail.id, 1, mail.envelope, mail.body, now, pending_of(mail.envelope))
+        self._added(claim)
+        self.done.callback(claim)
 
 
 class EndOperation:
     """Finishes a message by a settlement of which `is_plain_end` is true.
 
-    The result is False if the lease was lost, or a recipient was final before.
+    If the lease was lost, or a recipient was final before, the result is that of another way to settle it.
     """
 
-    __slots__ = ("_settlement", "alone", "deadline", "done")
+    __slots__ = ("_ended", "_number", "_otherwise", "_settlement", "alone", "deadline", "done")
     urgent = False
 
-    def __init__(self, settlement: Settlement) -> None:
+    def __init__(
+        self,
+        settlement: Settlement,
+        ended: Callable[[Settlement], object] = _ignore,
+        otherwise: "Callable[[Settlement], Deferred[bool]]" = _lost,
+    ) -> None:
+        """`ended` is called with a settlement that was recorded before `done` fires, and must not fail.
+
+        `otherwise` settles it if the batch did not.
+        """
         self.alone = False
         self.deadline: float | None = None
-        self.done: Deferred[bool] = Deferred()
+        self.done: Deferred[bool] = PromptDeferred()
+        self._number = to_number(settlement.claim.id)
         self._settlement = settlement
+        self._ended = ended
+        self._otherwise = otherwise
 
     def join(self, batch: MailBatch, /) -> None:
         """Finish the message."""
         batch.end(self._settlement)
 
     def complete(self, result: BatchResult, /) -> None:
-        """Fire."""
-        self.done.callback(to_number(self._settlement.claim.id) in result.ended)
+        """Fire with True, or with the result of the other way once that is known."""
+        if self._number in result.ended:
+            self._ended(self._settlement)
+            self.done.callback(True)  # noqa: FBT003  the result of a settlement
+        else:
+            self._otherwise(self._settlement).chainDeferred(self.done)
 
 
 class MarkOperation:
-    """Marks recipients of a claimed message, of which the lane keeps the text. Fails with LeaseLost."""
+    """Marks recipients of a claimed message, of which the lane keeps the text. Fails with LeaseLost.
 
-    __slots__ = ("_id", "_token", "alone", "deadline", "done", "indexes", "number")
+    The result are the recipients that were marked before.
+    """
+
+    __slots__ = ("_before", "_id", "_token", "alone", "deadline", "done", "indexes", "number")
     urgent = False
 
-    def __init__(self, id: QueueId, token: int, indexes: Collection[int], deadline: float) -> None:
-        """`token` is that of the claim."""
+    def __init__(
+        self, id: QueueId, token: int, indexes: Collection[int], deadline: float, before: frozenset[int] = _NONE
+    ) -> None:
+        """`token` is that of the claim, and `before` the result."""
         self.alone = False
         self.deadline: float | None = deadline
-        self.done: Deferred[None] = Deferred()
+        self.done: Deferred[frozenset[int]] = PromptDeferred()
         self.number = to_number(id)
         self.indexes = indexes
         self._id = id
         self._token = token
+        self._before = before
 
     def join(self, batch: MailBatch, /) -> None:
         """Have the claim checked."""
@@ -110,7 +161,7 @@ class MarkOperation:
     def complete(self, result: BatchResult, /) -> None:
         """Fire."""
         if (self.number, self._token) in result.marked:
-            self.done.callback(None)
+            self.done.callback(self._before)
         else:
             self.done.errback(LeaseLost(f"another relay or an operator has message {self._id}, so it is not sent"))
 

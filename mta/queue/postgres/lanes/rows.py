@@ -18,6 +18,9 @@ Columns = Mapping[str, tuple[ToArray, object]]
 # Equals no value.
 _NOTHING = object()
 _quote = json.encoder.encode_basestring
+# The members of an Enum, and their values, that most messages have. To read one off its Enum costs as much as a call.
+_SEVEN_BIT, _SEVEN_BIT_TEXT = BodyType.SEVEN_BIT, BodyType.SEVEN_BIT.value
+_DELIVERED, _DELIVERED_TEXT = Status.DELIVERED, Status.DELIVERED.value
 #: Octets of a chunk of a large body.
 CHUNK_OCTETS = 256 * 1024
 
@@ -34,16 +37,16 @@ def message_row(mail: NewMail, number: int, now: float, *, token: int, due: floa
         None if sender is None else sender.local,
         None if sender is None else sender.domain,
         origin.client,
-        storable(origin.helo),
+        origin.helo,
         origin.protocol,
-        envelope.body_type.value,
+        _SEVEN_BIT_TEXT if envelope.body_type is _SEVEN_BIT else envelope.body_type.value,
         envelope.smtputf8,
         None if envelope.ret is None else envelope.ret.value,
-        None if envelope.envid is None else storable(envelope.envid),
-        storable(origin.login),
-        storable(described.message_id),
-        storable(described.subject),
-        storable(described.author),
+        envelope.envid,
+        origin.login,
+        described.message_id,
+        described.subject,
+        described.author,
         described.tls,
         None if report_of is None else to_number(report_of),
         None if envelope.tls_demand is None else envelope.tls_demand.value,
@@ -64,7 +67,7 @@ MESSAGE_COLUMNS: Columns = {
     "client": (texts, _NOTHING),
     "helo": (texts, _NOTHING),
     "protocol": (texts, _NOTHING),
-    "body_type": (texts, BodyType.SEVEN_BIT.value),
+    "body_type": (texts, _SEVEN_BIT_TEXT),
     "smtputf8": (booleans, False),
     "ret": (texts, None),
     "envid": (texts, None),
@@ -120,6 +123,9 @@ def finished_recipients(claim: Claim, verdicts: Sequence[Verdict], now: float) -
 
     The verdicts must be those of all recipients. A verdict of an attempt that did not deliver has its attempt in it.
     """
+    if len(verdicts) == 1:
+        (verdict,), (recipient,) = verdicts, claim.envelope.recipients
+        return f"[{_finished_recipient(verdict.index, recipient, verdict, claim.token, now)}]"
     by_index = {verdict.index: verdict for verdict in verdicts}
     finished = [
         _finished_recipient(index, recipient, by_index[index], claim.token, now)
@@ -131,9 +137,11 @@ def finished_recipients(claim: Claim, verdicts: Sequence[Verdict], now: float) -
 def _finished_recipient(index: int, recipient: Recipient, verdict: Verdict, token: int, now: float) -> str:
     """Return the JSON of a recipient. An encoder for the whole would take four times as long for each message."""
     address, outcome, status = recipient.address, verdict.outcome, verdict.status
-    attempts = 0 if status is Status.REMOVED else 1
+    attempts, status_text = 1, _DELIVERED_TEXT
+    if status is not _DELIVERED:
+        attempts, status_text = int(status is not Status.REMOVED), status.value
     row = (
-        f'{{"idx":{index},"local":{_quote(address.local)},"domain":{_quote(address.domain)},"status":"{status.value}",'
+        f'{{"idx":{index},"local":{_quote(address.local)},"domain":{_quote(address.domain)},"status":"{status_text}",'
         f'"attempts":{attempts},"reply":{_quote(storable(outcome.text))},"host":{_quote(storable(outcome.host))},'
         f'"finished":{now!r},"verdict":{token}'
     )

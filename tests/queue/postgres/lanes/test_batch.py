@@ -252,6 +252,7 @@ class BatchTests(LaneCase):
     "changed",
     [
         {"verdicts": [Verdict(0, LATER, NOW + 9)]},
+        {"verdicts": [Verdict(0, TOOK), Verdict(1, TOOK)]},
         {"verdicts": []},
         {"verdicts": [Verdict(1, TOOK)]},
         {"verdicts": [Verdict(0, TOOK, way="mx")]},
@@ -269,3 +270,21 @@ def test_an_end_is_plain_only_if_all_are_final_at_the_first_attempt(changed):
 def test_a_second_attempt_is_no_plain_end():
     claim = claim_like(mail())
     assert not is_plain_end(plain_end(replace(claim, pending=(replace(claim.pending[0], attempts=1),))))
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [
+        [Verdict(0, TOOK), Verdict(1, LATER, NOW + 9)],
+        [Verdict(0, TOOK), Verdict(1, TOOK, way="mx")],
+        [Verdict(0, TOOK), Verdict(0, TOOK)],
+        [Verdict(0, TOOK), Verdict(2, TOOK)],
+        [Verdict(0, TOOK)],
+    ],
+)
+def test_an_end_of_two_recipients_is_plain_only_if_both_are_final_at_the_first_attempt(verdicts):
+    plain = plain_end(claim_like(mail("a@example.test", "b@example.test")))
+    assert is_plain_end(replace(plain, verdicts=plain.verdicts[::-1]))
+    assert not is_plain_end(replace(plain, verdicts=verdicts))
+    first, second = plain.claim.pending
+    assert not is_plain_end(replace(plain, claim=replace(plain.claim, pending=(first, replace(second, attempts=1)))))

@@ -1,14 +1,14 @@
 """Operations on lanes: their answers, and what becomes of them when the outcome of a batch is not known."""
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 
 from mta.queue.interface import Claim, LeaseLost, QueueError
 from mta.queue.postgres.errors import Conflict, DatabaseAway, OutcomeUnknown
 from mta.queue.postgres.lanes.gathering import ENOUGH, PATIENCE, PAUSE
 from mta.queue.postgres.lanes.lane import Lane
-from mta.queue.postgres.lanes.operations import EndOperation, MarkOperation
+from mta.queue.postgres.lanes.operations import AddOperation, EndOperation, MarkOperation
 from mta.queue.sql.commit_delay import BACKGROUND
-from tests.queue.messages import mail
+from tests.queue.messages import LEASE, NOW, mail
 from tests.queue.postgres.lanes.lane_case import LaneCase, claim_like, number_of, plain_end
 
 
@@ -91,9 +91,9 @@ class AnswerTests(LaneCase):
 
     def test_a_mark_is_refused_once_the_claim_is_gone(self):
         claim = self.claimed()
-        marked = self.lanes.submit(MarkOperation(claim.id, 1, [0], self.lanes.deadline))
+        marked = self.lanes.submit(MarkOperation(claim.id, 1, [0], self.lanes.deadline, frozenset([7])))
         self.clock.advance(BACKGROUND)
-        self.assertIsNone(self.successResultOf(marked))
+        self.assertEqual(self.successResultOf(marked), {7})
         self.assertEqual(self.lane_row()["sending"], f'{{"{number_of(claim)}":[[0,0]]}}')
         self.tables.look.execute("UPDATE message SET node = NULL, token = 2")
         late = self.lanes.submit(MarkOperation(claim.id, 1, [0], self.lanes.deadline))
@@ -107,7 +107,7 @@ class AnswerTests(LaneCase):
         marks = [MarkOperation(claim.id, token, [0], self.lanes.deadline) for token in (1, 3, 1)]
         lost, held, lost_too = [self.lanes.submit(mark) for mark in marks]
         self.clock.advance(BACKGROUND)
-        self.assertIsNone(self.successResultOf(held))
+        self.assertEqual(self.successResultOf(held), frozenset())
         for mark in (lost, lost_too):
             self.failureResultOf(mark, LeaseLost)
 
@@ -119,6 +119,26 @@ class AnswerTests(LaneCase):
         self.lanes.submit(EndOperation(plain_end(claim_like(new, 3))))
         self.clock.advance(BACKGROUND)
         self.assertIs(self.successResultOf(lost), False)
+
+    def test_results_are_noted_before_their_deferreds_fire(self):
+        noted, new = [], mail()
+        add = AddOperation(new, NOW, NOW + LEASE, NOW, self.lanes.deadline, added=noted.append)
+        self.lanes.submit(add).addCallback(lambda _: noted.append("added"))
+        settlement = plain_end(claim_like(new))
+        end = EndOperation(settlement, noted.append, lambda _: fail(QueueError("it was ended")))
+        self.lanes.submit(end).addCallback(lambda _: noted.append("ended"))
+        self.clock.advance(BACKGROUND)
+        self.assertEqual(noted, [claim_like(new), "added", settlement, "ended"])
+
+    def test_an_end_of_a_lost_claim_has_the_result_of_another_way_to_settle_it(self):
+        noted, other = [], Deferred()
+        settlement = plain_end(claim_like(mail()))
+        end = self.lanes.submit(EndOperation(settlement, noted.append, lambda lost: noted.append([lost]) or other))
+        self.clock.advance(BACKGROUND)
+        self.assertNoResult(end)
+        other.callback(True)
+        self.assertIs(self.successResultOf(end), True)
+        self.assertEqual(noted, [[settlement]])
 
     def transactions_after_answers(self, number):
         """Return how many transactions added messages, each of which followed the answer to an operation of a batch."""
@@ -265,6 +285,25 @@ class UnknownOutcomeTests(LaneCase):
         self.clock.advance(PAUSE)
         self.assertIsInstance(self.successResultOf(followed), Claim)
         self.assertEqual(len(keeping.withdrawn), 1)
+
+    def test_an_end_that_is_settled_in_another_way_is_not_given_up_with_its_batch(self):
+        keeping = KeepingLane(self.tables.new_session(), 1)
+        keeping.after = self.shut
+        lanes, other = self.lanes_of(keeping, self.lane), Deferred()
+        end = lanes.submit(EndOperation(plain_end(claim_like(mail())), otherwise=lambda _: other))
+        refused = lanes.submit(self.add_operation(mail()))
+        self.clock.advance(PATIENCE)
+        lanes.give_up_late()
+        self.failureResultOf(refused, QueueError)
+        self.shut(connectable=True)
+        self.clock.advance(PAUSE)
+        self.assertEqual(len(keeping.withdrawn), 1)
+        closed = lanes.close()
+        self.clock.advance(PAUSE)
+        self.successResultOf(closed)
+        self.assertNoResult(end)
+        other.callback(False)
+        self.assertIs(self.successResultOf(end), False)
 
     def test_a_fenced_node_goes_on_as_the_next_one(self):
         self.claimed()
