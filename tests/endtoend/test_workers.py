@@ -70,6 +70,15 @@ def test_both_workers_take_mail_and_deliver_it_and_the_log_is_that_of_one_relay(
     assert all(line.startswith("{") and line.endswith("}") for line in relay.child.text.splitlines())
 
 
+def test_each_worker_has_a_process_group_in_the_session_of_the_parent(world):
+    relay = two_workers(world, world.sink())
+    parent = relay.child.pid
+    workers = [*relay.workers().values()]
+    assert len(workers) == 2
+    assert [os.getpgid(worker) for worker in workers] == workers
+    assert {os.getsid(worker) for worker in workers} == {os.getsid(parent)}
+
+
 def test_each_worker_has_a_queue_and_the_next_start_counts_them_together(world):
     relay = two_workers(world, world.sink(SLOW), RETRY_SCHEDULE="F,1h,30m")
     submit_at_once(relay, 40)
