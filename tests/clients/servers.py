@@ -212,6 +212,8 @@ define(`SMART_HOST', `esmtp:[127.0.0.1]')dnl
 define(`ESMTP_MAILER_ARGS', `TCP $h {relay_port}')dnl
 define(`STATUS_FILE', `/mnt/statistics')dnl
 define(`confMIN_QUEUE_AGE', `1s')dnl
+define(`confQUEUE_LA', `1000')dnl
+define(`confREFUSE_LA', `1000')dnl
 undefine(`ALIAS_FILE')dnl
 FEATURE(`no_default_msa')dnl
 FEATURE(`nocanonify')dnl
