@@ -22,8 +22,8 @@ class Emitter:
     """Writes events as lines, and gives copies of them to other receivers.
 
     `write` takes a finished line, `flush` writes out all lines that wait, `wall_clock` gives seconds since 1970. With
-    `later` the lines of all events are made when they are written, because many lines together cost half of what
-    each costs by itself: the code that makes them has left the caches of the processor after each message (measured).
+    `later` the lines of all events are made when they are written, because many lines together cost half as much as
+    each by itself: the code that makes them has left the caches of the processor after each message (measured).
     """
 
     def __init__(

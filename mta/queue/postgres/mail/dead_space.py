@@ -73,7 +73,7 @@ class DeadSpace:
         self._next = self._seconds() + seconds
 
     def close(self) -> "Deferred[None]":
-        """Give up what runs, and close the connection. Claims that end later begin nothing."""
+        """Give up a search that runs, and close the connection. Claims that end later begin nothing."""
         self._closed = True
         self._session.cut()
         return self._session.close()
