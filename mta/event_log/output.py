@@ -297,6 +297,8 @@ class TwistedObserver:
             self._event_log.fault(text or str(failure.value), _traceback(failure))
         elif level >= LogLevel.warn or event.get("log_namespace") in {"stdout", "stderr"}:
             self._event_log.notice(formatEvent(event))
+        else:
+            return
         self._flush()
 
 

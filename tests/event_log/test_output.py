@@ -232,7 +232,9 @@ class ObserverTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.lines: list[str] = []
         self.event_log = EventLog(self.lines.append, lambda: 0.0, render_json)
-        self.log = Logger(observer=LogPublisher(TwistedObserver(self.event_log, lambda: None)))
+        self.flushed: list[int] = []
+        observer = TwistedObserver(self.event_log, lambda: self.flushed.append(len(self.lines)))
+        self.log = Logger(observer=LogPublisher(observer))
 
     def test_a_fault_is_one_line_with_its_traceback(self) -> None:
         try:
@@ -256,6 +258,7 @@ class ObserverTests(SynchronousTestCase):
 
     def test_chatter_is_dropped_and_warnings_are_kept(self) -> None:
         self.log.info("Log opened.")
-        assert self.lines == []
+        assert (self.lines, self.flushed) == ([], [])
         self.log.warn("a warning")
         assert "a warning" in self.lines[0]
+        assert self.flushed == [1]
