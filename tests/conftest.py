@@ -32,6 +32,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(2, len(os.sched_getaffinity(0)) * 3 // 2)
 
 
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list to which each sync from now on adds the path of its file or folder, instead of being done."""
+    paths: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: paths.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    return paths
+
+
 _logged = LoggedText()
 
 

@@ -741,6 +741,7 @@ MAY_IMPORT = {
         "mta.__version__",
         "mta.admin.client",
         "mta.admin.state",
+        "mta.blocking",
         "mta.event_log.lines",
         "mta.cli.queue",
         "mta.cli.state",

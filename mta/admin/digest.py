@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mta.blocking import fsync_path
 from mta.message.dates import mail_date, short_timestamp
 from mta.message.dsn import COPY
 from mta.message.envelope import BodyType, Envelope, Notify, Origin, Recipient
@@ -79,6 +80,7 @@ def write_last(directory: Path, period: Period) -> None:
         file.flush()
         os.fsync(descriptor)
     new.rename(directory / FILE_NAME)
+    fsync_path(directory)
 
 
 def digest(failures: Failures, period: Period, *, name: str, postmaster: Address, now: float) -> tuple[Envelope, bytes]:

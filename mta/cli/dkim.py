@@ -10,6 +10,7 @@ import dns.exception
 import dns.nameserver
 import dns.resolver
 
+from mta.blocking import fsync_path
 from mta.cli.dns_records import RecordVerdict, judge_record, new_key_lines, zone_line
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError, command_errors
@@ -100,6 +101,7 @@ def _write(path: Path, pem: bytes) -> None:
             file.write(pem)
             file.flush()
             os.fsync(file.fileno())
+        fsync_path(path.parent)
     except FileExistsError:
         raise CommandError(
             f"{path} exists already, and may be in use: choose another with --out or --selector"

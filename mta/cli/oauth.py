@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 from twisted.internet.interfaces import IReactorTime
 
+from mta.blocking import fsync_path
 from mta.cli.environment import current_environment
 from mta.cli.errors import CommandError, command_errors
 from mta.cli.results import run_in_reactor
@@ -186,5 +187,6 @@ def _write(path: Path, token: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
+        fsync_path(path.parent)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}; run the command again") from None

@@ -69,6 +69,11 @@ def test_the_last_period_is_noted_in_a_file_of_the_relay_alone(tmp_path):
     assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
 
 
+def test_the_name_of_the_file_is_durable_too(tmp_path, synced):
+    write_last(tmp_path, PERIOD)
+    assert synced == [tmp_path / "digest.json.new", tmp_path]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"until": "x"}', b'{"until": null}', b"\xff" * 2000])
 def test_a_damaged_file_counts_as_missing(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content)

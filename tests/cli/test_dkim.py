@@ -51,6 +51,11 @@ def test_keygen_writes_a_key_that_only_its_owner_can_read_and_prints_its_records
     assert txt(made.stdout, "a.test") == "v=spf1 a:mail.test ~all"
 
 
+def test_the_name_of_a_key_file_is_durable_too(tmp_path, synced):
+    run("keygen", "a.test", "--out", str(tmp_path))
+    assert synced == [tmp_path / "a.test.dkim.pem", tmp_path]
+
+
 def test_keygen_prints_a_zone_file():
     lines = run("keygen", "a.test").stdout.splitlines()
     assert all(re.match(r";|\t\"|[a-z0-9._]+\. IN TXT ", line) for line in lines)

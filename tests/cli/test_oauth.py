@@ -95,6 +95,11 @@ def test_the_token_is_written_to_a_file_for_its_owner_only(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["token"]
 
 
+def test_the_name_of_a_file_with_a_token_is_durable_too(tmp_path, synced):
+    run(["o365", "--write", str(tmp_path / "token")], O365, answer(CODE), TOKEN)
+    assert synced == [tmp_path / "token.new", tmp_path]
+
+
 @pytest.mark.parametrize("place", ["missing/token", "."])
 def test_a_file_that_cannot_be_written_ends_the_command_before_there_is_a_token(tmp_path, place):
     done, https = run(["o365", "--write", str(tmp_path / place)], O365)

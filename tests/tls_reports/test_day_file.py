@@ -1,6 +1,5 @@
 """The files of a day: sessions of several processes, and reports that were sent."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -57,16 +56,15 @@ def test_a_day_of_which_a_kill_left_the_sent_reports_alone_is_still_removed(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_names_of_new_files_are_synced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files, synced = DayFiles(tmp_path), list[str]()
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+def test_the_names_of_new_files_are_synced_too(tmp_path: Path, synced: list[Path]) -> None:
+    files = DayFiles(tmp_path)
     files.write(TODAY, as_text(counted("a.test")))
-    assert synced == [str(tmp_path / "tls-reports-2026-11-30.new"), str(tmp_path)]
+    assert synced == [tmp_path / "tls-reports-2026-11-30.new", tmp_path]
     synced.clear()
     files.note_sent(TODAY, "a.test", "")
     files.note_sent(TODAY, "b.test", "")
-    sent = str(tmp_path / "tls-reports-2026-11-30.sent")
-    assert synced == [sent, str(tmp_path), sent]
+    sent = tmp_path / "tls-reports-2026-11-30.sent"
+    assert synced == [sent, tmp_path, sent]
 
 
 @pytest.mark.parametrize("rest", ["b.test mai", "b.test", "b"])

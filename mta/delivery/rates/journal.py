@@ -20,7 +20,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from mta.blocking import RunBlocking
+from mta.blocking import RunBlocking, fsync_path
 from mta.delivery.rates.terms import limits_of
 from mta.rate import RateUnit
 
@@ -191,27 +191,20 @@ class RateFile:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._put(self._path, flags, text)
         if is_new:
-            self._sync_name()
+            fsync_path(self._path.parent)
 
     def _replace(self, text: str) -> None:
         new = self._path.with_name(f"{self._path.name}.new")
         new.unlink(missing_ok=True)
         self._put(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, text)
         new.replace(self._path)
-        self._sync_name()
+        fsync_path(self._path.parent)
 
     def _put(self, path: Path, flags: int, text: str) -> None:
         with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
             file.write(text.encode())
             file.flush()
             os.fdatasync(file.fileno())
-
-    def _sync_name(self) -> None:
-        descriptor = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def _failed(self, error: BaseException | None) -> None:
         if not self._told:
