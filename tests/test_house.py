@@ -98,7 +98,7 @@ MAY_IMPORT = {
         "mta.tls.dane",
     },
     "mta.tls.dane": {"mta.dns.answers", "mta.routing.demands.proof", "mta.tls.certificate_text"},
-    "mta.reactor": set(),
+    "mta.reactor": {"mta.blocking"},
     "mta.routing": {"mta.rate", "mta.smtp", "mta.message.outcome", "mta.dns", "mta.routing.demands.of_message"},
     "mta.routing.demands": {"mta.dns", "mta.message.outcome", "mta.routing", "mta.smtp.parameters", "mta.sts"},
     "mta.events": {

@@ -29,7 +29,7 @@ def watch(bench: Bench, settings: Mapping[str, str]) -> Figures:
     begun = time.perf_counter()
     with server:
         ready = time.perf_counter() - begun
-        # The rest of a start is done within three seconds: a page is loaded one second after the greeting.
+        # The rest of a start is done within three seconds.
         time.sleep(3)
         cpu, woken = cpu_seconds(server.pid), _wakeups(server.pid)
         seconds = bench.amount(10, 3)

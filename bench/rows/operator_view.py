@@ -3,7 +3,6 @@
 All of it is metrics, events to a receiver, the operator's page, and subjects.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +17,6 @@ from harness.processes import free_port
 
 #: The relay without metrics, events, page and subjects.
 ALL_OFF = "all off"
-# Seconds from the greeting on. The relay loads the operator's page once, after a second, which takes a quarter of a
-# second of CPU and would count as a cost of each message.
-_LOADED = 3.0
 _HOLD = b"[[acl]]\nhold = true\n"
 
 
@@ -55,7 +51,6 @@ def _all_on(receiver: EventSink) -> Mapping[str, str]:
 def _end_to_end(bench: Bench, settings: Mapping[str, str]) -> Figures:
     messages = bench.amount(5000, 600)
     with bench.sink() as sink, bench.server(RELAY, sink.port, relay=settings) as server:
-        time.sleep(_LOADED)
         return warm_passage(server, sink, messages).figures()
 
 
@@ -64,7 +59,6 @@ def _accepted_only(bench: Bench, settings: Mapping[str, str]) -> Figures:
     messages = bench.amount(6000, 1500)
     held = {**settings, "RULES_DIR": "@HOME@"}
     with bench.server(RELAY, 9, relay=held, files={"10-hold.toml": _HOLD}) as server:
-        time.sleep(_LOADED)
         send(server, messages // 10)
         before = cpu_seconds(server.pid)
         seconds = send(server, messages)

@@ -1,4 +1,4 @@
-"""Writes samples as Prometheus reads them. Imported when metrics are on, because prometheus-client is large."""
+"""Writes samples as Prometheus reads them. Imported for the first client, because prometheus-client is large."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""Serves the answers by HTTP, within bounds. Imported when metrics are on, because Twisted's web server is large."""
+"""Serves the answers by HTTP, within bounds. Imported for the first client, because Twisted's web server is large."""
 
 from typing import Any
 

@@ -1,9 +1,14 @@
-"""A feature that is off takes no memory: its modules are not imported."""
+"""A feature that is off takes no memory, and one that is on takes little until it is used."""
 
+import re
 import subprocess
 import sys
+import urllib.request
+from pathlib import Path
 
-from harness.daemon import ROOT
+from harness.daemon import ROOT, Daemon
+from harness.processes import free_port
+from harness.waiting import PATIENCE
 
 # Packages and modules that only relays with certain settings need, and that are large together.
 NOT_NEEDED = (
@@ -83,3 +88,41 @@ def test_a_relay_with_tokens_and_users_imports_them():
 
 def test_a_relay_with_rules_imports_them():
     assert {"mta.config.rules.rule_reader", "mta.rules.acl"} <= modules(ALLOWED_SENDERS="example.com")
+
+
+# A line of `-X importtime`, which Python writes when a module is imported.
+_IMPORTED = re.compile(r"^import time: .*\| +(\S+)$", re.MULTILINE)
+# Packages that a relay with all of the operator's view has in memory before the first request.
+_AT_START = ("mta.metrics", "mta.events", "mta.daemon.parts.events", "mta.queue.sqlite.operator.changes")
+
+
+def test_a_relay_imports_no_library_for_metrics_events_and_page_before_it_needs_them(tmp_path: Path) -> None:
+    metrics, page = free_port(), free_port()
+    settings = {
+        "METRICS_LISTEN": f"127.0.0.1:{metrics}",
+        "ADMIN_LISTEN": f"127.0.0.1:{page}",
+        "EVENTS_URL": f"http://127.0.0.1:{free_port()}/",
+        "EVENTS_SECRET": "of-the-receiver",
+    }
+    plain, relay = Daemon(tmp_path / "plain"), Daemon(tmp_path / "relay", **settings)
+    for each in (plain, relay):
+        each.child.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    with plain:
+        plain.wait_for_events("started")
+        without = set(_IMPORTED.findall(plain.child.text))
+    assert "mta.daemon.relay" in without
+    with relay:
+        relay.wait_for_events("started")
+        more = set(_IMPORTED.findall(relay.child.text)) - without
+        assert "mta.metrics.counters" in more
+        assert [name for name in more if not name.startswith(_AT_START)] == []
+        # The first request to each port imports the rest.
+        for url, module in (
+            (f"http://127.0.0.1:{metrics}/readyz", "twisted.web.server"),
+            (f"http://127.0.0.1:{page}/", "mta.admin.page.routes"),
+        ):
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+                assert answer.status == 200
+            assert module in set(_IMPORTED.findall(relay.child.text))
+        # Explanations are imported for the first message or destination that is looked at.
+        assert "mta.explain.message.gathering" not in set(_IMPORTED.findall(relay.child.text))

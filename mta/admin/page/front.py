@@ -14,8 +14,7 @@ from mta.admin.page.plans import PlannedOrders
 from mta.admin.page.rendering import SiteData, Templates, compress
 from mta.admin.page.site import text_of
 from mta.explain.destination.page import DestinationPage
-from mta.explain.message.gathering import MessageNotFound
-from mta.explain.message.page import MessagePage
+from mta.explain.message.page import MessageNotFound, MessagePage
 from mta.queue.ids import to_number
 from mta.queue.interface import QueueId
 

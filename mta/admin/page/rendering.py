@@ -1,4 +1,4 @@
-"""The templates of the page and its files. Imported when ADMIN_LISTEN is set, because jinja2 is large."""
+"""The templates of the page and its files. Imported for the first browser, because jinja2 is large."""
 
 import gzip
 import hashlib
@@ -26,6 +26,8 @@ VIEWS = (
     ("live", "/live", "Live"),
     ("settings", "/settings", "Settings"),
 )
+# The templates of the views that a browser may open first, with those that they extend and import.
+_OF_FIRST_VIEWS = ("base.html", "parts.html", "domains.html", "login.html", "overview.html")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -57,13 +59,17 @@ class Templates:
     """The templates and the files, read once."""
 
     def __init__(self) -> None:
-        """Read and compile everything; this blocks for some tenths of a second."""
+        """Read the files, and compile the templates of the first views; this blocks for some hundredths of a second."""
         self.files = dict(_static_files())
         names = sorted(self.files)
         #: Part of the path of each file, so that a browser may keep it for ever.
         self.digest = hashlib.sha256(b"".join(self.files[name].content for name in names)).hexdigest()[:12]
         self._environment = _environment(self.digest)
-        for name in self._environment.list_templates():
+        self.compile(*_OF_FIRST_VIEWS)
+
+    def compile(self, *names: str) -> None:
+        """Compile templates; the others are compiled when they are first rendered."""
+        for name in names:
             self._environment.get_template(name)
 
     def render(self, template: str, **data: object) -> bytes:

@@ -1,4 +1,4 @@
-"""All routes of the page, and its answers to errors. Imported when ADMIN_LISTEN is set, because klein is large."""
+"""All routes of the page, and its answers to errors. Imported for the first browser, because klein is large."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from mta.admin.page.passwords import TooManyPasswords
 from mta.admin.page.reading import ReadingRoutes
 from mta.admin.page.site import text_of
 from mta.admin.state import NotRunning, StateError, TooMany
-from mta.explain.destination.gathering import NoDestination
-from mta.explain.message.gathering import MessageNotFound
+from mta.explain.destination.page import NoDestination
+from mta.explain.message.page import MessageNotFound
 from mta.queue.search.reading import ConditionError
 
 _log = Logger()

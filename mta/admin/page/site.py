@@ -1,6 +1,6 @@
 """The web server of the page within bounds: connections, octets of a request, headers of every answer.
 
-Imported when ADMIN_LISTEN is set, because Twisted's web server is large.
+Imported for the first browser, because Twisted's web server is large.
 """
 
 from collections.abc import Callable

@@ -1,10 +1,11 @@
 """Builds the webhook of a relay: its spool, with the events that an earlier process could not write, and its sender."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mta.config.readers.events import EventsTarget
 from mta.daemon.parts.context import RelayContext
@@ -15,11 +16,14 @@ from mta.events.records import Event, read_record
 from mta.events.spool import FOLDER, Spool
 from mta.events.stream import EventStream
 from mta.events.webhook import Receiver, Webhook
-from mta.https.client import HttpsClient, HttpsOptions
+from mta.https.interface import TIMEOUT, HttpAnswer, HttpsError
 from mta.queue.disk.queue_dir import FILE_NAME, worker_home, worker_numbers
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.operator.changes import changes_since
 from mta.routing.private_addresses import is_private
+
+if TYPE_CHECKING:
+    from mta.https.client import HttpsClient
 
 # Events that are written at a time at a start.
 _AT_A_TIME = 5000
@@ -36,18 +40,9 @@ def event_stream(context: RelayContext, target: EventsTarget, resolver: DnsResol
     except (OSError, QueueError) as error:
         event_log.trouble(f"no events are sent to EVENTS_URL, because their spool in QUEUE_DIR cannot be used: {error}")
         return None
-    plain = target.url.lower().startswith("http://")
-    options = HttpsOptions(
-        ipv6=settings.ipv6,
-        search=True,
-        refuses=_is_public if plain else None,
-        plain=plain,
-        # A batch that arrives twice is known by its numbers.
-        keep=True,
-    )
     webhook = Webhook(
         Receiver(target.url, target.secret),
-        HttpsClient(context.reactor, resolver, options),
+        _LateClient(context, target, resolver),
         relay=settings.mailname,
         worker=_worker_number(context),
         wall_clock=time.time,
@@ -63,6 +58,50 @@ def event_stream(context: RelayContext, target: EventsTarget, resolver: DnsResol
     )
     event_log.render_by(stream.recording)
     return stream
+
+
+class _LateClient:
+    """The HttpsRequester for the receiver, imported for the first batch, because Twisted's HTTP client is large."""
+
+    def __init__(self, context: RelayContext, target: EventsTarget, resolver: DnsResolver) -> None:
+        self._context = context
+        self._target = target
+        self._resolver = resolver
+        self._client: HttpsClient | None = None
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        limit: int,
+        timeout: float = TIMEOUT,  # noqa: ASYNC109  this is not asyncio
+    ) -> HttpAnswer:
+        """Send one request; see HttpsRequester. Raises HttpsError."""
+        if self._client is None:
+            # In a thread, so that mail goes on. The stream sends one batch after the other.
+            try:
+                self._client = await self._context.in_thread(self._new_client)
+            except (ImportError, OSError) as error:
+                # It may pass: a process without free descriptors can import no module.
+                raise HttpsError(f"the HTTP client cannot be imported: {error}") from None
+        return await self._client.request(method, url, headers, body, limit=limit, timeout=timeout)
+
+    def _new_client(self) -> "HttpsClient":
+        from mta.https.client import HttpsClient, HttpsOptions  # noqa: PLC0415
+
+        plain = self._target.url.lower().startswith("http://")
+        options = HttpsOptions(
+            ipv6=self._context.settings.ipv6,
+            search=True,
+            refuses=_is_public if plain else None,
+            plain=plain,
+            # A batch that arrives twice is known by its numbers.
+            keep=True,
+        )
+        return HttpsClient(self._context.reactor, self._resolver, options)
 
 
 def _open_spool(context: RelayContext) -> Spool:

@@ -1,6 +1,7 @@
 """Builds the parts that count, ask and serve the figures of a relay, if METRICS_LISTEN is set.
 
-The modules that only these parts need are imported by the functions here, so that a relay without metrics lacks them.
+The modules that only these parts need are imported by the functions here, so that a relay without metrics lacks them;
+those that serve METRICS_LISTEN come with its first client.
 """
 
 import socket
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 
 from mta.config.settings import Settings
 from mta.dns.answers import Found, NoData, NoSuchName
@@ -20,6 +21,7 @@ from mta.event_log.lines import Render
 from mta.event_log.log import EventLog
 from mta.event_log.output import Output
 from mta.inbound.sockets.ports import NoSuchProtocol, bind
+from mta.reactor.late_ports import LatePorts
 
 if TYPE_CHECKING:
     from mta.daemon.parts.context import RelayContext
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mta.metrics.health import Answers
     from mta.metrics.metric import Samples
     from mta.metrics.queue_figures import CountedQueue, QueueFigures
+    from mta.metrics.server import BoundedFactory
     from mta.oauth.token_source import TokenSource
 
 _DNS_RESULTS: dict[type, str] = {Found: "found", NoSuchName: "no_such_name", NoData: "no_data"}
@@ -187,24 +190,26 @@ class MetricsServer(Service):
     ) -> None:
         """`counters` are those of this process if `counted` does not include it."""
         self._started = time.time()
-        self._sockets = sockets
         self._counted = counted
         self._counters = counters
         self._output = output
         self._reactor = reactor
-        self._ports: list[IListeningPort] = []
+        self._ports = LatePorts(sockets, self._new_factory, reactor, self._in_thread)
         #: Whether the relay listens for mail.
         self.listening = False
 
     def startService(self) -> None:
-        """Begin to answer."""
+        """Begin to answer; the first client waits for the modules that do."""
+        super().startService()
+        self._ports.open()
+
+    def _in_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+    def _new_factory(self) -> "BoundedFactory":
         from mta.metrics.server import metrics_factory  # noqa: PLC0415
 
-        super().startService()
-        factory = metrics_factory(self.answers(), self._reactor)
-        for each in self._sockets:
-            self._ports.append(self._reactor.adoptStreamPort(each.fileno(), each.family, factory))
-            each.close()
+        return metrics_factory(self.answers(), self._reactor)
 
     def answers(self) -> "Answers":
         """Return the answers to programs, for another port too."""
@@ -216,8 +221,7 @@ class MetricsServer(Service):
     def stopService(self) -> "Deferred[Any]":
         """Answer no more."""
         super().stopService()
-        ports, self._ports = self._ports, []
-        return gatherResults([maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
+        return self._ports.close()
 
     async def samples(self) -> "Samples":
         """Return all figures of the relay."""

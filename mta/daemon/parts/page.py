@@ -1,6 +1,7 @@
 """Builds and serves the operator's page and the API at ADMIN_LISTEN, if that is set.
 
-The modules that only these need are imported by the functions here, so that a relay without the page lacks them.
+The modules that only these need are imported by the functions here, so that a relay without the page, and
+one whose page was not opened yet, lacks them.
 """
 
 import socket
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.threads import deferToThreadPool
 
 import mta
@@ -22,6 +22,7 @@ from mta.config.settings import Settings
 from mta.daemon.parts.metrics import bind_all
 from mta.daemon.periodic import PeriodicService
 from mta.event_log.log import EventLog
+from mta.reactor.late_ports import LatePorts
 from mta.rules.book import CurrentRules
 from mta.tls.server import CHECK_INTERVAL, ServerCertificate
 
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from mta.explain.message.page import MessagePage
     from mta.metrics.health import Answers
 
-#: Seconds from the start until the page is loaded, which takes a quarter of a second for which no client of the relay
-#: has to wait at the start.
-LOAD_AFTER = 1.0
 #: Seconds after which the view of a destination does without look-ups.
 LOOKUP_SECONDS = 5.0
 _SETTING = "ADMIN_LISTEN"
@@ -97,8 +95,7 @@ class PageServer(MultiService):
         self._rules = rules
         self._reactor = reactor
         self._answers = answers
-        self._ports: list[IListeningPort] = []
-        self._loading: IDelayedCall | None = None
+        self._ports = LatePorts(listening.sockets, self._new_factory, reactor, self._in_thread)
         # Made for the first view of a destination.
         self._resolver: DnsResolver | None = None
         self._demands: ShownDemands | None = None
@@ -107,21 +104,17 @@ class PageServer(MultiService):
             PeriodicService(listening.certificate.check, CHECK_INTERVAL, reactor).setServiceParent(self)
 
     def startService(self) -> None:
-        """Load the page soon, then begin to answer; clients that connect before have to wait."""
+        """Begin to answer; the first client waits for the modules of the page."""
         super().startService()
-        self._loading = self._reactor.callLater(LOAD_AFTER, self._load)
+        self._ports.open()
 
     def stopService(self) -> "Deferred[Any]":
         """Answer no more, and end the streams."""
-        if self._loading is not None and self._loading.active():
-            self._loading.cancel()
-        ports, self._ports = self._ports, []
         if self._site is not None:
             self._site.close_all()
         if self._demands is not None:
             self._demands.close()
-        stopping = [maybeDeferred(port.stopListening) for port in ports]
-        return gatherResults([maybeDeferred(super().stopService), *stopping], consumeErrors=True)
+        return gatherResults([maybeDeferred(super().stopService), self._ports.close()], consumeErrors=True)
 
     def reload(self) -> None:
         """Read the certificate again."""
@@ -131,25 +124,19 @@ class PageServer(MultiService):
     def _in_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
-    def _load(self) -> None:
-        """Import the modules of the page, and have its templates read in a thread."""
+    def _new_factory(self) -> Any:
+        """Import the modules of the page, read its files, and compile the templates that a first view needs."""
         from mta.admin.page.rendering import Templates  # noqa: PLC0415
 
-        self._in_thread(Templates).addCallback(self._begin)
-
-    def _begin(self, templates: "Templates") -> None:
-        if not self.running:
-            return
+        templates = Templates()
         self._site = self._new_site(templates)
-        factory: Any = self._site
-        if self._listening.certificate is not None:
-            from twisted.protocols.tls import TLSMemoryBIOFactory  # noqa: PLC0415
+        if self._listening.certificate is None:
+            return self._site
+        from twisted.protocols.tls import TLSMemoryBIOFactory  # noqa: PLC0415
 
-            factory = TLSMemoryBIOFactory(self._listening.certificate, isClient=False, wrappedFactory=factory)
-            factory.noisy = False
-        for each in self._listening.sockets:
-            self._ports.append(self._reactor.adoptStreamPort(each.fileno(), each.family, factory))
-            each.close()
+        factory = TLSMemoryBIOFactory(self._listening.certificate, isClient=False, wrappedFactory=self._site)
+        factory.noisy = False
+        return factory
 
     def _new_site(self, templates: "Templates") -> "PageSite":
         from mta.admin.page.asking import Asking  # noqa: PLC0415
@@ -167,8 +154,8 @@ class PageServer(MultiService):
             access,
             templates,
             site,
-            partial(self._explain, state),
-            partial(self._explain_destination, state),
+            partial(self._explain, templates, state),
+            partial(self._explain_destination, templates, state),
             self._reactor,
         )
         answers = None if self._answers is None else self._answers()
@@ -191,15 +178,17 @@ class PageServer(MultiService):
             note=lambda client, mechanism, right: log.operator_login(client, mechanism, right=right),
         )
 
-    async def _explain(self, state: RelayState, id: str) -> "MessagePage":
+    async def _explain(self, templates: "Templates", state: RelayState, id: str) -> "MessagePage":
+        await self._in_thread(partial(_prepare_message, templates))
         from mta.explain.message.explaining import explain_message  # noqa: PLC0415
         from mta.explain.present import PresentRelay  # noqa: PLC0415
 
         present = PresentRelay(self._settings, self._rules.book, run=self._in_thread)
         return await explain_message(id, state, present, time.time())
 
-    async def _explain_destination(self, state: RelayState, name: str) -> "DestinationPage":
+    async def _explain_destination(self, templates: "Templates", state: RelayState, name: str) -> "DestinationPage":
         """Return the page about a destination; without its MX hosts if the DNS is slow."""
+        await self._in_thread(partial(_prepare_destination, templates))
         from mta.dns.resolver import make_resolver  # noqa: PLC0415
         from mta.explain.destination.explaining import explain_destination  # noqa: PLC0415
         from mta.explain.present import PresentRelay  # noqa: PLC0415
@@ -221,3 +210,13 @@ class PageServer(MultiService):
         from mta.daemon.secure.shown_demands import ShownDemands  # noqa: PLC0415
 
         return ShownDemands(self._settings, self._reactor, resolver, self._in_thread)
+
+
+def _prepare_message(templates: "Templates") -> None:
+    """Import the modules that explain a message, and compile its template; in a thread, because both take a while."""
+    templates.compile("message.html")
+
+
+def _prepare_destination(templates: "Templates") -> None:
+    """Import the modules that explain a destination, and compile its template."""
+    templates.compile("destination.html")

@@ -17,6 +17,6 @@ async def explain_destination(
     The arguments are those of `mta.explain.message.explaining.explain_message`. An address chooses the recipient for
     which rules are asked, if no mail for its domain waits. Without a resolver in `present` no MX host is told.
 
-    Raises `mta.explain.destination.gathering.NoDestination`, whose text is for the operator, and StateError.
+    Raises `mta.explain.destination.page.NoDestination`, whose text is for the operator, and StateError.
     """
     return page_of(replace(await gather(name, state, present, now), mistakes=mistakes))

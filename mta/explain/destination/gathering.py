@@ -10,6 +10,7 @@ from mta.explain.demands.words import demanded_of, left_out, policy_lines
 from mta.explain.destination.facts import DestinationFacts, TlsFact, Ways
 from mta.explain.destination.live import host_name
 from mta.explain.destination.mx_hosts import MxHosts, find_mx_hosts
+from mta.explain.destination.page import NoDestination
 from mta.explain.message.gathering import address_of, envelope_of
 from mta.explain.parts import DecidingParts
 from mta.explain.present import PresentRelay
@@ -27,10 +28,6 @@ from mta.smtp.address import Address, AddressError, is_ip, parse_address, parse_
 LOOKED_AT = 20
 #: Domains that are told for a host.
 MAX_DOMAINS = 20
-
-
-class NoDestination(Exception):
-    """The text is the name of no domain, host or smarthost."""
 
 
 async def gather(name: str, state: RelayState, present: PresentRelay | None, now: float) -> DestinationFacts:

@@ -10,6 +10,10 @@ from mta.explain.values import RouteVerdict, TransportVerdict
 from mta.queue.interface import DomainShape, Status
 
 
+class NoDestination(Exception):
+    """The text is the name of no domain, host or smarthost."""
+
+
 @dataclass(frozen=True, slots=True)
 class LastReply:
     """A reply of a host of the destination, or the failure of an attempt, with the last time and the number of it."""

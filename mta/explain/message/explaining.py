@@ -18,6 +18,6 @@ async def explain_message(
     whether names are looked up, and in which thread files are read. With look-ups the answer may take as long as the
     DNS, without them no longer than `state`. Nothing blocks, as far as `state` and `present.run` do not.
 
-    Raises `mta.explain.message.gathering.MessageNotFound`, whose text is for the operator, and StateError.
+    Raises `mta.explain.message.page.MessageNotFound`, whose text is for the operator, and StateError.
     """
     return page_of(replace(await gather(id, state, present, now), mistakes=mistakes))

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from mta.admin.state import RelayState
 from mta.explain.acl_stage import Verdicts, decide_acl
 from mta.explain.message.facts import MessageFacts, Neighbours, PresentDecisions
+from mta.explain.message.page import MessageNotFound
 from mta.explain.parts import DecidingParts
 from mta.explain.present import PresentRelay, UnknownUser
 from mta.explain.retry_stage import decide_retry
@@ -27,10 +28,6 @@ MAX_RECIPIENTS = 100
 MAX_DOMAINS = 5
 _LOOKED_AT = 20
 _NAMED = 5
-
-
-class MessageNotFound(Exception):
-    """The beginning of an id is that of no message, or of several."""
 
 
 async def gather(id: str, state: RelayState, present: PresentRelay | None, now: float) -> MessageFacts:

@@ -8,6 +8,10 @@ from mta.explain.values import RetryVerdict, RouteVerdict, TransportVerdict
 from mta.queue.interface import Action, Entry, QueueId, RecipientState
 
 
+class MessageNotFound(Exception):
+    """The beginning of an id is that of no message, or of several."""
+
+
 @dataclass(frozen=True, slots=True)
 class NextAttempt:
     """When a recipient is tried next, and the reason. `time` is None while no time is set."""

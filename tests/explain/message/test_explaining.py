@@ -11,8 +11,7 @@ from harness.zone import Zone, ZoneResolver
 from mta.config.settings import read_settings
 from mta.dns.answers import AddressAnswer, MxAnswer, NoData, TxtAnswer
 from mta.explain.message.explaining import explain_message
-from mta.explain.message.gathering import MessageNotFound
-from mta.explain.message.page import MessagePage, StepKind
+from mta.explain.message.page import MessageNotFound, MessagePage, StepKind
 from mta.explain.present import PresentRelay
 from mta.queue.interface import Entry, Query, QueueId
 from tests.cli.queue.test_command import NOW, fill, opened, result

@@ -6,8 +6,8 @@ from mta.cli.errors import command_errors
 from mta.cli.explain.destination.render import as_lines
 from mta.cli.explain.running import MistakeError, page_of_command, print_page
 from mta.explain.destination.explaining import explain_destination
-from mta.explain.destination.gathering import NoDestination
 from mta.explain.destination.objects import page_object
+from mta.explain.destination.page import NoDestination
 from mta.queue.ids import prefix_range
 
 

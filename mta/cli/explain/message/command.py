@@ -6,8 +6,8 @@ from mta.cli.errors import command_errors
 from mta.cli.explain.message.render import as_lines
 from mta.cli.explain.running import MistakeError, page_of_command, print_page
 from mta.explain.message.explaining import explain_message
-from mta.explain.message.gathering import MessageNotFound
 from mta.explain.message.objects import page_object
+from mta.explain.message.page import MessageNotFound
 
 
 def print_message(id: str, *, dns: bool, as_json: bool) -> None:
