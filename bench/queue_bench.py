@@ -87,6 +87,7 @@ def measure_shared(url: str, directory: Path, rows: list[str], rounds: int, *, q
         # Any user must be able to enter, because the server is not root's.
         directory.chmod(0o755)
         with Cluster(directory=directory, autovacuum_naptime="15s") as cluster:
+            cluster.reuse_log_files()
             print_rows(lambda: Database(cluster.url(cluster.database()), cluster))
     else:
         with Databases(url) as databases:

@@ -32,6 +32,9 @@ _SETTINGS = {
     "dynamic_shared_memory_type": "mmap",
 }
 
+# Files of 16 MiB in the write-ahead log of that size.
+_LOG_FILES = 16
+
 _ACCESS = f"""\
 local all all trust
 local replication all trust
@@ -202,6 +205,16 @@ class Cluster(Databases):
         change = sql.SQL("ALTER SYSTEM SET {} = {}")
         changes = [change.format(sql.Identifier(name), sql.Literal(value)) for name, value in settings.items()]
         self.execute(*changes, "SELECT pg_reload_conf()")
+
+    def reuse_log_files(self) -> None:
+        """Have the server make all files of its write-ahead log, and reuse them from now on.
+
+        A server that has run for a while does so. A new one fills each file with zeros before it writes there.
+        """
+        # No checkpoint by itself meanwhile, which would have the server reuse files before all are there.
+        self.set(max_wal_size="1GB")
+        self.execute(*["SELECT pg_create_restore_point('next')", "SELECT pg_switch_wal()"] * _LOG_FILES, "CHECKPOINT")
+        self.set(max_wal_size=_SETTINGS["max_wal_size"])
 
     # --- Its standbys
 

@@ -33,8 +33,9 @@ class OnPostgres:
         except NoPostgresError as error:
             raise LeftOut(str(error)) from None
         with _cluster(bench.directory) as cluster:
+            begun = cpu_seconds(cluster.pid)
             figures = _send(bench, {"QUEUE_URL": cluster.url(cluster.database())})
-            return {**figures, "CPU s of the server": cpu_seconds(cluster.pid)}
+            return {**figures, "CPU s of the server": cpu_seconds(cluster.pid) - begun}
 
 
 @contextmanager
@@ -42,6 +43,7 @@ def _cluster(directory: Path) -> Iterator[Cluster]:
     """Run a server whose files are on the measured disk. Any user must be able to enter there: it is not root's."""
     directory.chmod(0o755)
     with Cluster(directory=directory) as cluster:
+        cluster.reuse_log_files()
         yield cluster
 
 

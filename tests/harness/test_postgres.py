@@ -51,6 +51,18 @@ def test_commits_are_durable_and_its_users_have_no_rights_beyond_their_database(
             connection.execute("CREATE ROLE another")
 
 
+def test_a_server_that_reuses_its_log_files_makes_no_more():
+    def files() -> set[str]:
+        found = cluster.execute("SELECT name FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'")
+        return {name for (name,) in found}
+
+    with Cluster() as cluster:
+        cluster.reuse_log_files()
+        before = files()
+        cluster.execute(*["SELECT pg_create_restore_point('next')", "SELECT pg_switch_wal()"] * 7)
+        assert files() == before
+
+
 def test_a_database_is_a_copy_of_its_template_until_it_is_dropped(server: Cluster, database: str):
     write(server, database, 1)
     copy = server.database(template=database)
