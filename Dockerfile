@@ -5,6 +5,9 @@ ARG SOURCE_DATE_EPOCH=1767225600
 # The state of Debian's archive to take packages from, such as 20261129T000000Z. By default it is today's.
 ARG SNAPSHOT=""
 ARG SNAPSHOT_HOST=http://snapshot.debian.org
+# 1 has mypyc compile the modules through which most messages go (docs/compiled.md). mypyc comes from Python's package index,
+# because Debian's is too old.
+ARG COMPILE=""
 
 
 FROM $BASE AS packages
@@ -58,6 +61,7 @@ FROM packages AS build
 ARG SOURCE_DATE_EPOCH
 ARG SNAPSHOT
 ARG SNAPSHOT_HOST
+ARG COMPILE
 # From the same state of the archive, because the metadata of the relay's package name the version of setuptools.
 RUN if [ -n "$SNAPSHOT" ]; then \
         for suite in debian/trixie debian/trixie-updates debian-security/trixie-security; do \
@@ -68,12 +72,15 @@ RUN if [ -n "$SNAPSHOT" ]; then \
     fi \
     && apt-get "$@" update \
     && DEBIAN_FRONTEND=noninteractive apt-get "$@" install --yes --no-install-recommends \
-        python3-installer python3-setuptools
+        python3-installer python3-setuptools ${COMPILE:+gcc libc6-dev python3-dev python3-pip}
 RUN python3 -m venv --without-pip --system-site-packages /opt/smtprelay
 
 WORKDIR /source
 COPY . .
-RUN python3 -c 'from setuptools.build_meta import build_wheel; build_wheel("/tmp")' \
+RUN if [ -n "$COMPILE" ]; then \
+        python3 -m pip install --quiet --break-system-packages --root-user-action=ignore mypy mypy-zope; \
+    fi \
+    && SMTPRELAY_COMPILE=$COMPILE python3 -c 'from setuptools.build_meta import build_wheel; build_wheel("/tmp")' \
     && /opt/smtprelay/bin/python -m installer --no-compile-bytecode /tmp/smtprelay-*.whl
 
 COPY --chmod=755 deploy/container/entrypoint /opt/smtprelay/bin/

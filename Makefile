@@ -63,10 +63,10 @@ debian-test: $(VENV)/installed
 	  sh -c 'ip link set lo up && $(BIN)/pytest tests/packages/debian'
 
 # Builds the image and sends mail through it. Needs root, buildah and debootstrap. The first run makes a Debian in
-# .cache/image. See docs/container.md.
+# .cache/image. COMPILED=1 builds it with compiled modules. See docs/container.md.
 image-test: $(VENV)/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sbom]'
-	RELAY_IMAGE_TEST=.cache/image $(BIN)/pytest tests/image
+	RELAY_IMAGE_TEST=.cache/image RELAY_IMAGE_COMPILE=$(COMPILED) $(BIN)/pytest tests/image
 
 # The same for each platform of the image, those of ARM by qemu: about an hour. Needs Debian's qemu-user-static besides.
 .PHONY: image-platforms

@@ -42,7 +42,7 @@ def test_the_image_has_debians_package_of_each_dependency():
 def test_every_stage_takes_packages_from_the_same_state_of_the_archive():
     stages = [stage for stage in re.split("^FROM ", DOCKERFILE, flags=re.MULTILINE) if " update" in stage]
     assert len(stages) == 2
-    first, second = (re.findall(r"if \[ -n .*?\bfi \\\n", stage, re.DOTALL) for stage in stages)
+    first, second = (re.findall(r"if \[ -n \"\$SNAPSHOT\" .*?\bfi \\\n", stage, re.DOTALL) for stage in stages)
     assert len(first) == 1
     assert first == second
     for stage in stages:
@@ -51,6 +51,14 @@ def test_every_stage_takes_packages_from_the_same_state_of_the_archive():
         'apt-get "$@" update',
         'apt-get "$@" install',
     }
+
+
+def test_the_compiler_is_installed_on_request_alone_and_all_that_it_needs_is_in_the_context():
+    compiler = "gcc libc6-dev python3-dev python3-pip"
+    assert f"${{COMPILE:+{compiler}}}\n" in DOCKERFILE
+    assert not set(compiler.split()) & set(DOCKERFILE.replace(compiler, "").split())
+    context = (ROOT / ".dockerignore").read_text().split()
+    assert {"!setup.py", "!tools/compiling.py", "!setup.cfg", "!mta"} <= set(context)
 
 
 def test_the_label_has_the_version_of_the_relay():

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,12 @@ class Buildah:
             self("config", "--arch", architecture, *(["--variant", variant] if variant else []), container)
         self("commit", "--rm", container, base.NAME)
 
-    def build(self, context: Path, platform: str = "", **arguments: str) -> None:
-        """Build the Dockerfile of a folder, with these build arguments."""
+    def build(
+        self, context: Path, platform: str = "", volumes: Mapping[Path, str] | None = None, **arguments: str
+    ) -> None:
+        """Build the Dockerfile of a folder, with these build arguments, and folders of this machine mounted."""
         options = [f"--build-arg={name}={text}" for name, text in arguments.items()]
+        options += [f"--volume={folder}:{inside}:ro" for folder, inside in (volumes or {}).items()]
         options += [f"--platform={platform}"] if platform else []
         seconds = _PLATFORM_SECONDS if platform else _SECONDS
         self("bud", "--format=docker", "--pull-never", *options, "-t", TAG, str(context), seconds=seconds)

@@ -17,10 +17,13 @@ from harness.daemon import ROOT
 from tests.endtoend.conftest import dns, dns_process  # noqa: F401  fixtures of these tests too
 from tests.image import base
 from tests.image.buildah import TAG, Buildah, words_of
+from tests.image.mypyc import FOLDER, mypyc
 from tests.image.platforms import BUILT_TWICE, PLATFORMS, emulated
 from tests.image.snapshot import DATE, snapshot_host
 
 CACHE = os.environ.get("RELAY_IMAGE_TEST")
+#: The build argument COMPILE.
+COMPILE = os.environ.get("RELAY_IMAGE_COMPILE", "")
 PLATFORMS_CACHE = os.environ.get("RELAY_IMAGE_PLATFORMS")
 _PLATFORMS_TEST = "test_platforms.py"
 _IMAGE_TESTS = [path.name for path in Path(__file__).parent.glob("test_*.py") if path.name != _PLATFORMS_TEST]
@@ -50,7 +53,7 @@ class Image:
 def image() -> Iterator[Image]:
     """Return the image, built from the working tree; only the base's archive is left in the end."""
     assert CACHE is not None
-    with built(ROOT / CACHE) as image:
+    with built(ROOT / CACHE, COMPILE=COMPILE) as image:
         yield image
 
 
@@ -76,7 +79,8 @@ def built(cache: Path, architecture: str = "", **arguments: str) -> Iterator[Ima
     try:
         with ExitStack() as stack:
             buildah.import_base(base.base_archive(cache, architecture), platform)
-            buildah.build(ROOT, platform, **arguments)
+            volumes = {mypyc(cache / "mypyc"): FOLDER} if arguments.get("COMPILE") else {}
+            buildah.build(ROOT, platform, volumes, **arguments)
             _, plain = stack.enter_context(buildah.container(base.NAME))
             name, root = stack.enter_context(buildah.container(TAG))
             yield Image(buildah, name, root, plain, buildah.configuration(TAG), arguments)

@@ -68,6 +68,14 @@ def test_it_holds_no_compiler_and_no_installer(image):
     assert programs + packages == []
 
 
+def test_it_runs_compiled_modules_if_they_were_asked_for(image, start):
+    compiled = [path.name for path in image.root.glob(f"{SITE}/*__mypyc*.so")]
+    assert len(compiled) == bool(image.arguments["COMPILE"])
+    child = start()
+    mapped = Path(f"/proc/{daemon_of(child.pid)}/maps").read_text().split()
+    assert {Path(path).name for path in mapped if "__mypyc" in path} == set(compiled)
+
+
 def test_debians_packages_are_new_enough(image):
     folder = image.root / "usr/lib/python3/dist-packages"
     installed = {name(one): one.version for one in distributions(path=[str(folder)])}
