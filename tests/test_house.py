@@ -749,6 +749,7 @@ MAY_IMPORT = {
         "mta.smtp",
         "mta.queue",
         "mta.config",
+        "mta.daemon.garbage",
         "mta.daemon.process_end",
         "mta.daemon.runtime_settings",
         "mta.inbound.networks",

@@ -6,21 +6,17 @@ can write. This command names the one plugin, and needs neither search nor list.
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mta.cli.environment import env_file_option, relay_environment
+from mta.config.setting import SettingsError
+from mta.daemon.garbage import imports_without_search
 from mta.reactor.late_modules import load_late
 
-# Twisted imports it for older programs, with all of urllib and of email. It takes 1 MB (measured).
-load_late("http.cookiejar")
-
-from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]  # noqa: E402
-
-from mta.cli.environment import env_file_option, relay_environment  # noqa: E402
-from mta.config.setting import SettingsError  # noqa: E402
-from mta.daemon.process_end import fail  # noqa: E402
-from twisted.plugins.smtprelay import serviceMaker  # noqa: E402
+if TYPE_CHECKING:
+    from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
 
 
 @click.command()
@@ -32,23 +28,38 @@ def run() -> None:
     output, and the exit status is 78 if a setting is wrong. `twistd smtprelay` runs the same relay, with the options of
     twistd.
     """
+    with imports_without_search():
+        # Twisted imports it for older programs, with all of urllib and of email. It takes 1 MB (measured).
+        load_late("http.cookiejar")
+        from twisted.scripts.twistd import runApp  # noqa: PLC0415
+
+        from mta.daemon.process_end import fail  # noqa: PLC0415
+
+        options = _relay_only()
     try:
         os.environ.update(relay_environment())
     except SettingsError as error:
         fail(*error.mistakes, status=os.EX_CONFIG)
-    options = _RelayOnly()
     try:
-        options.parseOptions(["--nodaemon", "--pidfile=", serviceMaker.tapname])
+        options.parseOptions(["--nodaemon", "--pidfile=", "smtprelay"])
         runApp(options)
     except OSError as error:
         fail(f"the relay cannot start: {error}")
 
 
-class _RelayOnly(ServerOptions):
-    """The options of twistd, with the relay as the only plugin."""
+def _relay_only() -> "ServerOptions":
+    """Return the options of twistd, with the relay as the only plugin."""
+    from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  # noqa: PLC0415
 
-    @property
-    def subCommands(self) -> Iterator[tuple[str, None, Callable[[], Any], str]]:  # noqa: N802  Twisted names it
-        """Yield the relay's subcommand, and keep its plugin where twistd looks for it."""
-        self.loadedPlugins = {serviceMaker.tapname: serviceMaker}  # noqa: N815  Twisted names it
-        yield serviceMaker.tapname, None, serviceMaker.options, serviceMaker.description
+    from twisted.plugins.smtprelay import serviceMaker  # noqa: PLC0415
+
+    class RelayOnly(ServerOptions):
+        """These options."""
+
+        @property
+        def subCommands(self) -> Iterator[tuple[str, None, Callable[[], Any], str]]:  # noqa: N802  Twisted names it
+            """Yield the relay's subcommand, and keep its plugin where twistd looks for it."""
+            self.loadedPlugins = {serviceMaker.tapname: serviceMaker}  # noqa: N815  Twisted names it
+            yield serviceMaker.tapname, None, serviceMaker.options, serviceMaker.description
+
+    return RelayOnly()

@@ -10,13 +10,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 
 KeyType = Literal["rsa", "ed25519"]
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
@@ -72,6 +65,9 @@ class SigningKey:
 
 def read_key(selector: str, pem: bytes) -> SigningKey:
     """Return the key in a PEM file, PKCS#8 or PKCS#1. Raises KeyFormatError."""
+    # Imported if needed, because it is large, and also has the formats of OpenSSH.
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
     try:
         private = load_pem_private_key(pem, password=None)
     except TypeError:
@@ -97,6 +93,8 @@ def new_key(selector: str, type: KeyType, bits: int = GOOD_RSA_BITS) -> SigningK
 
 def to_pem(key: SigningKey) -> bytes:
     """Return the private key in PEM form, for a file."""
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat  # noqa: PLC0415
+
     return key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -112,6 +110,8 @@ def dns_record(key: SigningKey) -> str:
 
 def public_tag(key: SigningKey) -> str:
     """Return the value of the `p=` tag: the public key, for Ed25519 without its DER structure (RFC 8463 section 4)."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
+
     public_key = key.private.public_key()
     if key.type == "rsa":
         octets = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

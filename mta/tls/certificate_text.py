@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from service_identity import CertificateError, VerificationError
-from service_identity.cryptography import extract_patterns
-from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 
 from mta.smtp.address import is_ip, printable
 
@@ -155,6 +152,11 @@ def names_problem(certificate: x509.Certificate, names: Sequence[str]) -> Proble
 
 
 def _proves(certificate: x509.Certificate, name: str) -> bool:
+    # Imported if needed, because many relays do not check the names of their hosts.
+    from service_identity import CertificateError, VerificationError  # noqa: PLC0415
+    from service_identity.cryptography import extract_patterns  # noqa: PLC0415
+    from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity  # noqa: PLC0415
+
     identity = IPAddress_ID(name) if is_ip(name) else DNS_ID(name)
     try:
         verify_service_identity(extract_patterns(certificate), [identity], [])

@@ -8,7 +8,6 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
 from mta.tls.context import openssl_error_text
@@ -96,6 +95,9 @@ def _chain(files: PemFiles) -> Sequence[x509.Certificate]:
 
 
 def _key(files: PemFiles) -> _Key:
+    # Imported if needed, because it is large, and also has the formats of OpenSSH.
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
     try:
         key = load_pem_private_key(files.key, None)
     except TypeError:

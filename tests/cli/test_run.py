@@ -12,10 +12,11 @@ RUN = [program("smtprelay"), "run"]
 # An error without a file name, as a command's output on a full disk has it.
 FULL_DISK = """
 import errno, os
-from mta.cli import main, run
+from twisted.scripts import twistd
+from mta.cli import main
 def start(options):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-run.runApp = start
+twistd.runApp = start
 main.main(["run"])
 """
 

@@ -25,6 +25,16 @@ with suppress(SystemExit):
     main([1, 1, 0, handover, 0, 0])
 """
 _SHOW = "import gc; print(gc.get_threshold()[0])"
+# Reads the command line of a relay, and counts the searches for garbage and the objects that later ones look at.
+_START = """
+import gc
+seen = []
+gc.callbacks.append(lambda phase, info: seen.append(phase))
+from twisted.plugins.smtprelay import serviceMaker
+before = len(seen)
+serviceMaker.options
+print(len(seen) - before, gc.isenabled(), len(gc.get_objects()) < 1000)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +71,22 @@ def test_each_process_of_a_relay_looks_for_garbage_rarely(begin):
         timeout=60,
     )
     assert done.stdout.split() == [str(OBJECTS)]
+
+
+def test_the_imports_of_a_relay_are_not_searched_for_garbage_then_or_later():
+    done = subprocess.run(
+        [sys.executable, "-c", _START], env={"PYTHONPATH": PYTHON_PATH}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["0", "True", "True"]
+
+
+def test_searches_that_were_off_stay_off_after_imports():
+    program = (
+        "import gc; from mta.daemon.garbage import imports_without_search; gc.disable()\n"
+        "with imports_without_search(): pass\n"
+        "print(gc.isenabled())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": PYTHON_PATH}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False"]
