@@ -8,12 +8,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from mta.delivery.context import DeliveryContext
-from mta.delivery.destinations.destinations import Destinations
 from mta.delivery.job import Job
 from mta.delivery.limits import DeliveryLimits
 from mta.delivery.task_group import TaskGroup
 from mta.message.body import stored
-from mta.queue.interface import Claim, Queue, QueueId
+from mta.queue.interface import Claim, DeferralFilter, Queue, QueueId
 
 _log = Logger()
 
@@ -58,16 +57,16 @@ class Claimer:
         queue: Queue,
         take: Callable[[Claim], None],
         *,
-        work: WorkSet,
-        destinations: Destinations,
+        room: Callable[[], int],
+        deferral_filter: Callable[[], DeferralFilter | None],
         limits: DeliveryLimits,
         context: DeliveryContext,
     ) -> None:
-        """`take` is called with each claim."""
+        """`take` is called with each claim; `room` tells how many more messages may be taken now."""
         self._queue = queue
         self._take = take
-        self._work = work
-        self._destinations = destinations
+        self._room = room
+        self._deferral_filter = deferral_filter
         self._limits = limits
         self._clock = context.clock
         self._wall_clock = context.wall_clock
@@ -100,7 +99,7 @@ class Claimer:
 
     def go_on(self) -> None:
         """Claim more messages if more may be due and there is room now."""
-        limit = min(self._work.room(), self._limits.claims)
+        limit = min(self._room(), self._limits.claims)
         if limit <= 0 or self._claiming or not self._behind or not self._running:
             return
         self._claiming = True
@@ -119,9 +118,7 @@ class Claimer:
     async def _claim(self, limit: int) -> None:
         """Claim and take up to `limit` messages; sleep until the next one is due if these were all."""
         try:
-            claims = await self._queue.claim(
-                self._wall_clock(), limit, self._limits.lease, self._destinations.deferral_filter()
-            )
+            claims = await self._queue.claim(self._wall_clock(), limit, self._limits.lease, self._deferral_filter())
             self._claiming = False
             self._take_all(claims)
             if not self._running:

@@ -113,9 +113,10 @@ class DsnReporter:
         id = self._ids.new(now)
         original = dsn.OriginalMessage(claim.id, claim.envelope, claim.body, claim.created)
         identity = dsn.ReportIdentity(self._name, id, self._token(), now)
-        # The time at which the first of these recipients is given up.
-        ends = (self._terms(claim, each).schedule.ends(claim.created) for each in results)
-        retry_until = min(ends) if event is Notify.DELAY else None
+        retry_until = None
+        if event is Notify.DELAY:
+            # The time at which the first of these recipients is given up.
+            retry_until = min(self._terms(claim, each).schedule.ends(claim.created) for each in results)
         report = dsn.make_report(event, original, results, identity, retry_until, postmaster=postmaster)
         if report is None:
             return None

@@ -65,7 +65,7 @@ class DeliveryService(Service):
         self._work = WorkSet(limits)
         # One for each message in work, until its results are written.
         self._tasks = TaskGroup()
-        self._destinations = Destinations(
+        destinations = self._destinations = Destinations(
             router,
             new=lambda plan: Destination(
                 plan.destination,
@@ -85,13 +85,16 @@ class DeliveryService(Service):
             limits=limits,
             rules=rules,
         )
-        self._dispatcher = Dispatcher(
-            router, local, self._destinations, limits=limits, clock=context.clock, rules=rules
-        )
+        self._dispatcher = Dispatcher(router, local, destinations, limits=limits, clock=context.clock, rules=rules)
         self._claimer = Claimer(
-            queue, self.take, work=self._work, destinations=self._destinations, limits=limits, context=context
+            queue,
+            self.take,
+            room=self._work.room,
+            deferral_filter=destinations.deferral_filter,
+            limits=limits,
+            context=context,
         )
-        self._settlements = SettlementRetrier(queue, settler, self._claimer, context)
+        self._settlements = SettlementRetrier(queue, settler.settle, self._claimer.due_at, context)
 
     def startService(self) -> None:
         """Begin with the messages that are due."""

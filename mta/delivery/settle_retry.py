@@ -10,10 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mta.delivery.claimer import Claimer
 from mta.delivery.context import DeliveryContext
 from mta.delivery.job import Job, RecipientResult
-from mta.delivery.settlement import Settler
 from mta.message.body import FileBody
 from mta.message.outcome import TryLater
 from mta.queue.interface import BodyLost, Claim, Queue, QueueError, QueueId
@@ -79,11 +77,17 @@ class PendingSettlement:
 class SettlementRetrier:
     """Settles and releases until the queue has written it."""
 
-    def __init__(self, queue: Queue, settler: Settler, claimer: Claimer, context: DeliveryContext) -> None:
-        """`claimer` is told when a message comes due."""
+    def __init__(
+        self,
+        queue: Queue,
+        settle: Callable[[Job], Awaitable[float | None]],
+        due_at: Callable[[float], None],
+        context: DeliveryContext,
+    ) -> None:
+        """`settle` is as in a Settler; `due_at` is told when the queue has a message due, in wall-clock seconds."""
         self._queue = queue
-        self._settler = settler
-        self._claimer = claimer
+        self._settle = settle
+        self._due_at = due_at
         self._clock = context.clock
         self._event_log = context.event_log
         self._stopping = False
@@ -95,7 +99,7 @@ class SettlementRetrier:
 
         Return a newer claim if one came meanwhile and the message still has recipients that wait.
         """
-        return await self._write(job.claim.id, lambda: self._settler.settle(job), job)
+        return await self._write(job.claim.id, lambda: self._settle(job), job)
 
     async def release(self, claim: Claim, due: float) -> None:
         """Give a claim back untouched, to be due then."""
@@ -146,7 +150,7 @@ class SettlementRetrier:
                     break
                 continue
             if due is not None:
-                self._claimer.due_at(due)
+                self._due_at(due)
             elif pending.use_newer_claim():
                 # The claim was there first, so that the attempt was made under a lease that was lost.
                 continue

@@ -57,8 +57,8 @@ class ClaimerTests(SynchronousTestCase):
         self.claimer = Claimer(
             self.queue,
             self.worker.take,
-            work=self.worker,  # type: ignore[arg-type]
-            destinations=self.worker,  # type: ignore[arg-type]
+            room=self.worker.room,
+            deferral_filter=self.worker.deferral_filter,
             limits=DeliveryLimits(claims=3, longest_sleep=60.0, queue_retry=5.0),
             context=DeliveryContext(
                 self.clock, lambda: self.wall_clock, EventLog(self.lines.append, lambda: self.wall_clock)

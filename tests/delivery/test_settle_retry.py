@@ -44,7 +44,7 @@ class SettlementRetrierTests(SynchronousTestCase):
         self.lines: list[str] = []
         self.queue = Answers()
         context = DeliveryContext(self.clock, self.clock.seconds, EventLog(self.lines.append, self.clock.seconds))
-        self.retrier = SettlementRetrier(self.queue, self.queue, self.queue, context)  # type: ignore[arg-type]
+        self.retrier = SettlementRetrier(self.queue, self.queue.settle, self.queue.due_at, context)  # type: ignore[arg-type]
         self.claim = claim("bob@b.test")
         self.newer = replace(self.claim, token=self.claim.token + 1)
         self.job = Job(self.claim, 0.0)

@@ -48,7 +48,8 @@ class Listener(Protocol):
 class Transport(Protocol):
     """The part of ITLSTransport and ISystemHandle that is used here; the reactor's transports provide both."""
 
-    disconnecting: bool
+    # In some places Twisted has 0 and 1.
+    disconnecting: int
 
     def writeSequence(self, data: list[bytes], /) -> None: ...  # noqa: D102, N802
     def registerProducer(self, producer: object, streaming: bool, /) -> None: ...  # noqa: D102, FBT001, N802
