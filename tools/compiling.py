@@ -25,6 +25,8 @@ COMPILED = (
     "mta/message",
     "mta/event_log",
     "mta/tls/prompt_writer.py",
+    "mta/dns/cache.py",
+    "mta/queue/ids.py",
     "mta/queue/interface.py",
     "mta/queue/sql",
     "mta/queue/sqlite",
@@ -37,21 +39,15 @@ COMPILED = (
 )
 _TWISTED = "has a class that inherits from one of Twisted or an interface of zope, which mypyc cannot compile"
 _BASE = "has a class from which interpreted classes inherit"
-_TESTED = "is tested with stand-ins for the classes of its neighbours"
 _RARE = "takes no part in the way of most messages"
 #: Modules of these packages that stay interpreted, each with the reason.
 INTERPRETED = {
-    "mta/delivery/claimer.py": _TESTED,
-    "mta/delivery/destinations/window.py": _BASE,
+    "mta/delivery/destinations/window.py": "has attributes that a class derived from it makes properties",
     "mta/delivery/remote/connector.py": _TWISTED,
     "mta/delivery/remote/logins.py": _RARE,
-    "mta/delivery/remote/protocol.py": "reads attributes of Twisted's whose annotations are wrong",
     "mta/delivery/remote/source.py": _RARE,
     "mta/delivery/remote/tls_session.py": _RARE,
-    "mta/delivery/reports.py": _RARE,
     "mta/delivery/service.py": _TWISTED,
-    "mta/delivery/settle_retry.py": _TESTED,
-    "mta/delivery/settlement.py": "has a test that counts the calls of its functions",
     "mta/event_log/emitting.py": _BASE,
     "mta/event_log/log.py": _BASE,
     "mta/event_log/output.py": "has a value with a memoryview, which mypyc cannot compile",
@@ -64,7 +60,6 @@ INTERPRETED = {
     "mta/message/body.py": "has an error that is an OSError, which mypyc does not know as a base",
     "mta/queue/sql/conditions.py": _RARE,
     "mta/queue/sql/entries.py": _RARE,
-    "mta/queue/sqlite/bodies.py": _RARE,
     "mta/queue/sqlite/body_files.py": _RARE,
     "mta/queue/sqlite/reader.py": _RARE,
     "mta/queue/sqlite/recovery.py": _RARE,
