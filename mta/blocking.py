@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, execute
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 T = TypeVar("T")
 
@@ -19,6 +20,9 @@ class RunBlocking(Protocol):
 
 def run_inline(work: Callable[[], T], /) -> "Deferred[T]":
     """Run work at once in the calling thread, for commands and tests."""
+    # Imported if needed, because `smtprelay health` syncs nothing and must start soon.
+    from twisted.internet.defer import execute  # noqa: PLC0415
+
     return execute(work)
 
 
