@@ -1,6 +1,6 @@
 """Sends batches of events to the receiver at EVENTS_URL."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from mta.events.batch import SIGNATURE, batch_body, signature
@@ -24,11 +24,20 @@ class Webhook:
     """Sends batches, one request each."""
 
     def __init__(
-        self, receiver: Receiver, https: HttpsRequester, *, relay: str, worker: int, wall_clock: Callable[[], float]
+        self,
+        receiver: Receiver,
+        client: Callable[[], Awaitable[HttpsRequester]],
+        *,
+        relay: str,
+        worker: int,
+        wall_clock: Callable[[], float],
     ) -> None:
-        """`relay` is the name of the relay, and `worker` the number of its process, from 1."""
+        """`client` returns the client for a request, or raises HttpsError.
+
+        `relay` is the name of the relay, and `worker` the number of its process, from 1.
+        """
         self._receiver = receiver
-        self._https = https
+        self._client = client
         self._relay = relay
         self._worker = worker
         self._wall_clock = wall_clock
@@ -42,7 +51,8 @@ class Webhook:
             SIGNATURE: signature(receiver.secret, int(self._wall_clock()), body),
         }
         try:
-            answer = await self._https.request("POST", receiver.url, headers, body, limit=_ANSWER_OCTETS)
+            https = await self._client()
+            answer = await https.request("POST", receiver.url, headers, body, limit=_ANSWER_OCTETS)
         except HttpsError as error:
             return str(error)
         if _LOWEST_SUCCESS <= answer.status <= _HIGHEST_SUCCESS:

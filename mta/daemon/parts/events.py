@@ -1,7 +1,7 @@
 """Builds the webhook of a relay: its spool, with the events that an earlier process could not write, and its sender."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,7 @@ from mta.events.records import Event, read_record
 from mta.events.spool import FOLDER, Spool
 from mta.events.stream import EventStream
 from mta.events.webhook import Receiver, Webhook
-from mta.https.interface import TIMEOUT, HttpAnswer, HttpsError
+from mta.https.interface import HttpsError, HttpsRequester
 from mta.queue.disk.queue_dir import FILE_NAME, worker_home, worker_numbers
 from mta.queue.interface import QueueError
 from mta.queue.sqlite.operator.changes import changes_since
@@ -42,7 +42,7 @@ def event_stream(context: RelayContext, target: EventsTarget, resolver: DnsResol
         return None
     webhook = Webhook(
         Receiver(target.url, target.secret),
-        _LateClient(context, target, resolver),
+        _LateClient(context, target, resolver).get,
         relay=settings.mailname,
         worker=_worker_number(context),
         wall_clock=time.time,
@@ -61,7 +61,7 @@ def event_stream(context: RelayContext, target: EventsTarget, resolver: DnsResol
 
 
 class _LateClient:
-    """The HttpsRequester for the receiver, imported for the first batch, because Twisted's HTTP client is large."""
+    """The client for the receiver, imported for the first batch, because Twisted's HTTP client is large."""
 
     def __init__(self, context: RelayContext, target: EventsTarget, resolver: DnsResolver) -> None:
         self._context = context
@@ -69,17 +69,8 @@ class _LateClient:
         self._resolver = resolver
         self._client: HttpsClient | None = None
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes = b"",
-        *,
-        limit: int,
-        timeout: float = TIMEOUT,  # noqa: ASYNC109  this is not asyncio
-    ) -> HttpAnswer:
-        """Send one request; see HttpsRequester. Raises HttpsError."""
+    async def get(self) -> HttpsRequester:
+        """Return the client. Raises HttpsError if it cannot be imported."""
         if self._client is None:
             # In a thread, so that mail goes on. The stream sends one batch after the other.
             try:
@@ -87,7 +78,7 @@ class _LateClient:
             except (ImportError, OSError) as error:
                 # It may pass: a process without free descriptors can import no module.
                 raise HttpsError(f"the HTTP client cannot be imported: {error}") from None
-        return await self._client.request(method, url, headers, body, limit=limit, timeout=timeout)
+        return self._client
 
     def _new_client(self) -> "HttpsClient":
         from mta.https.client import HttpsClient, HttpsOptions  # noqa: PLC0415

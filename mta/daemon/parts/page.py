@@ -6,10 +6,10 @@ one whose page was not opened yet, lacks them.
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mta.explain.destination.page import DestinationPage
     from mta.explain.message.page import MessagePage
     from mta.metrics.health import Answers
+
+T = TypeVar("T")
 
 #: Seconds after which the view of a destination does without look-ups.
 LOOKUP_SECONDS = 5.0
@@ -121,7 +123,7 @@ class PageServer(MultiService):
         if self._listening.certificate is not None:
             self._listening.certificate.reload()
 
-    def _in_thread(self, work: Callable[[], Any]) -> "Deferred[Any]":
+    def _in_thread(self, work: Callable[[], T]) -> "Deferred[T]":
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
     def _new_factory(self) -> Any:
@@ -179,8 +181,7 @@ class PageServer(MultiService):
         )
 
     async def _explain(self, templates: "Templates", state: RelayState, id: str) -> "MessagePage":
-        await self._in_thread(partial(_prepare_message, templates))
-        from mta.explain.message.explaining import explain_message  # noqa: PLC0415
+        explain_message = await self._in_thread(partial(_message_explainer, templates))
         from mta.explain.present import PresentRelay  # noqa: PLC0415
 
         present = PresentRelay(self._settings, self._rules.book, run=self._in_thread)
@@ -188,9 +189,8 @@ class PageServer(MultiService):
 
     async def _explain_destination(self, templates: "Templates", state: RelayState, name: str) -> "DestinationPage":
         """Return the page about a destination; without its MX hosts if the DNS is slow."""
-        await self._in_thread(partial(_prepare_destination, templates))
+        explain_destination = await self._in_thread(partial(_destination_explainer, templates))
         from mta.dns.resolver import make_resolver  # noqa: PLC0415
-        from mta.explain.destination.explaining import explain_destination  # noqa: PLC0415
         from mta.explain.present import PresentRelay  # noqa: PLC0415
 
         if self._resolver is None:
@@ -212,11 +212,17 @@ class PageServer(MultiService):
         return ShownDemands(self._settings, self._reactor, resolver, self._in_thread)
 
 
-def _prepare_message(templates: "Templates") -> None:
-    """Import the modules that explain a message, and compile its template; in a thread, because both take a while."""
+def _message_explainer(templates: "Templates") -> "Callable[..., Awaitable[MessagePage]]":
+    """Import and return `explain_message`, and compile its template; in a thread, because both take a while."""
+    from mta.explain.message.explaining import explain_message  # noqa: PLC0415
+
     templates.compile("message.html")
+    return explain_message
 
 
-def _prepare_destination(templates: "Templates") -> None:
-    """Import the modules that explain a destination, and compile its template."""
+def _destination_explainer(templates: "Templates") -> "Callable[..., Coroutine[Any, Any, DestinationPage]]":
+    """Import and return `explain_destination`, and compile its template, likewise in a thread."""
+    from mta.explain.destination.explaining import explain_destination  # noqa: PLC0415
+
     templates.compile("destination.html")
+    return explain_destination
