@@ -69,7 +69,6 @@ class DeadSpace:
 
     def _pause(self, seconds: float) -> None:
         self._running = False
-        self._closed = False
         self._next = self._seconds() + seconds
 
     def close(self) -> "Deferred[None]":

@@ -147,6 +147,14 @@ class PauseTests(DeadSpaceCase):
         self.end(0)
         self.assertEqual(self.begun_after(1000), 1, "the close alone")
 
+    def test_after_the_close_none_follows_one_that_ran(self):
+        leave(self.dead_space)
+        self.dead_space.close()
+        self.end(0)
+        # The one that begins next is the close.
+        self.end(0)
+        self.assertEqual(self.begun_after(1000), 2)
+
     def test_the_close_does_not_wait_for_one_that_has_no_connection_yet(self):
         self.store(100)
         self.delete()
