@@ -22,7 +22,7 @@ from http import cookiejar
 print("urllib.request" in sys.modules, end=" ")
 print(cookiejar.CookieJar.__name__, "urllib.request" in sys.modules, end=" ")
 import http.cookiejar
-print(http.cookiejar is cookiejar)
+print(http.cookiejar.CookieJar is cookiejar.CookieJar)
 """
 
 
@@ -56,3 +56,13 @@ def test_the_reactor_has_tls_whose_module_is_executed_when_it_is_used():
         "print(CertificateOptions.__name__, IReactorSSL.implementedBy(RelayReactor))"
     )
     assert printed(program) == "False OpenSSLCertificateOptions True"
+
+
+def test_a_module_that_puts_another_object_in_its_place_has_its_names():
+    # The first use is no import of a name, but a look at one.
+    program = (
+        "import mta.reactor.epoll\n"
+        "from twisted.internet import ssl\n"
+        "print(ssl.__file__.endswith('ssl.py'), ssl.CertificateOptions.__name__)"
+    )
+    assert printed(program) == "True OpenSSLCertificateOptions"

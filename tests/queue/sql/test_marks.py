@@ -124,12 +124,3 @@ def test_a_mark_that_was_told_is_taken_away_and_one_that_is_new_stays() -> None:
     marks.clear_reported()
     assert read_marks(marks.changed() or "") == {6: frozenset({0, 1})}
     assert marks.put(5, [0]) == frozenset()
-
-
-def test_marks_that_were_told_come_back_when_the_transaction_fails() -> None:
-    marks = InFlightMarks()
-    marks.load('{"5":[[0,0]]}')
-    marks.begin()
-    marks.clear_reported()
-    marks.roll_back()
-    assert read_marks(text(marks)) == {5: frozenset({0})}
