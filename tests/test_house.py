@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "mta.smtp.server": {"mta.fast_value", "mta.smtp"},
     "mta.message": {"mta.fast_value", "mta.remembered", "mta.smtp"},
     "mta.dkim": (_VALUES | {"mta.blocking"}) - {"mta.connection_errors"},
-    "mta.dns": {"mta.file_stamp", "mta.smtp.address", "mta.connection_errors"},
+    "mta.dns": {"mta.file_stamp", "mta.smtp.address", "mta.connection_errors", "mta.reactor.late_modules"},
     "mta.dns.dnssec": {"mta.dns"},
     "mta.https": {
         "mta.connection_errors",

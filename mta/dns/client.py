@@ -7,8 +7,7 @@ random id, port and mixed case make a forged reply hard to guess; after forged r
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-
-from dns.message import QueryMessage
+from typing import TYPE_CHECKING
 
 from mta.dns.answers import LookupFailed
 from mta.dns.lookup_queue import LookupQueue, Requester, ZoneHistory, ZoneStatus, zone_of
@@ -16,6 +15,9 @@ from mta.dns.message import RecordType, is_negative, make_query, rcode_error
 from mta.dns.parser import DnsReply
 from mta.dns.transport import MAX_MISMATCHES, DnsTransport, ForgedReplies, IDnsReactor, NoReply, Server
 from mta.smtp.address import bracketed
+
+if TYPE_CHECKING:
+    from dns.message import QueryMessage
 
 __all__ = ["DnsClient", "IDnsReactor", "Server"]
 
@@ -218,7 +220,9 @@ class DnsClient:
             lookup.replied.add((server, edns))
             raise
 
-    async def _confirm_case(self, lookup: _Lookup, server: Server, query: QueryMessage, time_limit: float) -> DnsReply:
+    async def _confirm_case(
+        self, lookup: _Lookup, server: Server, query: "QueryMessage", time_limit: float
+    ) -> DnsReply:
         """Repeat a query over TCP, which is hard to forge, because the UDP reply did not repeat the query's case."""
         try:
             reply = await self._transport.query_tcp(server, query, self._timeout)

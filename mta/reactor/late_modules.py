@@ -1,4 +1,4 @@
-"""Modules that Twisted imports at the start of a relay and that the relay seldom uses, or never."""
+"""Modules that other packages import at the start of a relay and that the relay seldom uses, or never."""
 
 import sys
 from importlib import import_module
@@ -11,15 +11,17 @@ _taking_out = Lock()
 
 
 def load_late(name: str) -> None:
-    """Have a module of a package imported when one of its names is used first, and not when others import it.
+    """Have a module imported when one of its names is used first, and not when others import it.
 
-    It must be imported as `from package import module`. A module that was imported already stays as it is.
+    A module of a package must be imported as `from package import module`. A module that was imported already stays as
+    it is.
     """
     if name in sys.modules or find_spec(name) is None:
         return
     package, _, own_name = name.rpartition(".")
     late = _LateModule(name)
-    setattr(import_module(package), own_name, late)
+    if package:
+        setattr(import_module(package), own_name, late)
     sys.modules[name] = late
 
 

@@ -15,6 +15,7 @@ from harness.waiting import PATIENCE
 NOT_NEEDED = (
     "cryptography.hazmat.primitives.serialization",
     "difflib",
+    "idna.core",
     "jinja2",
     "klein",
     "mta.admin.page",

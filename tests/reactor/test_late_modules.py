@@ -46,6 +46,16 @@ def test_a_module_that_does_not_exist_is_left_to_its_importer(name):
     assert printed(f"from mta.reactor.late_modules import load_late\nload_late({name!r})\nprint('done')") == "done"
 
 
+def test_a_module_without_a_package_is_executed_when_a_name_of_it_is_used():
+    program = (
+        "import sys\n"
+        "import mta.dns.client\n"
+        "from mta.smtp.address import parse_domain\n"
+        "print('idna.core' in sys.modules, parse_domain('b\xfccher.example'), 'idna.core' in sys.modules)"
+    )
+    assert printed(program) == "False xn--bcher-kva.example True"
+
+
 def test_the_reactor_has_tls_whose_module_is_executed_when_it_is_used():
     program = (
         "import sys\n"
