@@ -53,6 +53,11 @@ class TLSLayer(BufferingTLSTransport):
         # With any other reason Twisted would reset the connection.
         self.transport.connectionLost(connectionDone)
 
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End the session, and let go of the connection, which keeps this layer; so both are freed now."""
+        super().connectionLost(reason)
+        self.transport = None
+
     def writeConnectionLost(self) -> None:
         """Do nothing: under TLS only whole connections are closed from this side."""
 

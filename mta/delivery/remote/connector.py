@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from twisted.internet.defer import Deferred
@@ -165,7 +165,6 @@ class _Attempt(ClientFactory):
         self.smtp_protocol = SmtpClientProtocol(
             options.reactor, client, options.timeouts, lambda: options.tls_options(route), implicit_tls=implicit
         )
-        self.smtp_protocol.listener = self
         self._reactor = options.reactor
         self._route = route
         self._carriage = carriage
@@ -189,10 +188,17 @@ class _Attempt(ClientFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> SmtpClientProtocol:  # noqa: ARG002  Twisted's signature
         """Return the protocol of the connection."""
+        self.smtp_protocol.listener = self
         return self.smtp_protocol
 
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:  # noqa: ARG002, N802
+        """Let Twisted's connector go of the connection, which refers to it, so that all is freed now."""
+        connector.transport = None
+        connector.factory = _NO_FACTORY
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:  # noqa: N802
         """End the attempt, because no connection was made."""
+        connector.factory = _NO_FACTORY
         missing = missing_source(reason.value, self._source, self._carriage)
         self.source_missing = missing is not None
         failed = SessionFailure(FailureKind.LOST, "4.4.1", connect_error_text(reason.value, self._timeout))
@@ -220,6 +226,10 @@ class _Attempt(ClientFactory):
             self.smtp_protocol.abort()
         else:
             self._connector.stopConnecting()
+
+
+# Takes the place of an attempt that has ended. Twisted tells it of the end too, and it does nothing.
+_NO_FACTORY = ClientFactory()
 
 
 def _is_opportunistic(route: Route) -> bool:

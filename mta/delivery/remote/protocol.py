@@ -101,10 +101,12 @@ class SmtpClientProtocol(TwistedProtocol):
         self._pieces: Iterator[bytes] | None = None
         self._unread = 0
         self._note: Callable[[], Deferred[IsStale | None]]
-        self._deadline = Deadline(clock, self._expired)
+        self._clock = clock
+        self._deadline: Deadline
 
     def connectionMade(self) -> None:
         """Wait for the greeting; if TLS begins with the first byte, after the handshake."""
+        self._deadline = Deadline(self._clock, self._expired)
         self._writer = PromptWriter(self.transport)
         with suppress(OSError):
             # A socket of UNIX has no such option, which Twisted 24.7 does not know.
@@ -151,7 +153,11 @@ class SmtpClientProtocol(TwistedProtocol):
         if event is not None:
             self.listener.session_event(event)
         self._deadline.cancel()
-        self.listener.connection_lost()
+        listener = self.listener
+        # The listener refers to this protocol. Without the way back both are freed now, with the last message that was
+        # sent, and not when Python looks for garbage among old objects, minutes and thousands of connections later.
+        del self.listener
+        listener.connection_lost()
 
     def flush(self) -> None:
         """Send the commands of the machine, and set the deadline for the reply that it awaits."""

@@ -67,8 +67,9 @@ class Deadline:
         self._due = None
 
     def cancel(self) -> None:
-        """Remove the deadline and its delayed call in the reactor."""
+        """Remove the deadline, its delayed call in the reactor and, for good, `expired`."""
         self._due = None
+        self._expired = _nothing
         if self._call is not None:
             call, self._call = self._call, None
             call.cancel()
@@ -87,3 +88,7 @@ class Deadline:
     def _call_later(self, seconds: float) -> None:
         self._call = self._clock.callLater(seconds, self._check)
         self._fires = self._call.getTime()
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -102,7 +102,7 @@ class StoreTests(Case):
         opening = self.opening(BY_PATH)
         path, factory, timeout, _ = self.net.unixClients[0]
         self.assertEqual((path, timeout), ("/run/dovecot/lmtp", 30))
-        factory.clientConnectionFailed(None, Failure(Refused()))
+        factory.clientConnectionFailed(self.net.connectors[-1], Failure(Refused()))
         self.assertIn("/run/dovecot/lmtp", self.trouble(opening).text)
 
     def test_an_unreachable_mail_store_is_named_with_its_setting(self) -> None:

@@ -1,90 +1,20 @@
 """The connector over real sockets, with a server that is not ours."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
-
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.trial.unittest import TestCase
-
 from harness import certificates, mail
-from harness.sink import EXTENSIONS, Sink
+from harness.sink import EXTENSIONS
 from harness.sink_rules import Rule
 from mta.delivery.remote.commands import ONE_WRITE_BYTES
-from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
-from mta.delivery.remote.interface import Connection, DeliveryRequest
 from mta.message.body import FileBody, MemoryBody
-from mta.message.outcome import Delivered, TryLater
-from mta.routing.route import Credentials, Plan, Route, TlsRule
-from mta.tls.client import TrustAnchors, client_options
-from tests.drivers.connector_case import AlwaysNoted
+from mta.routing.route import Credentials, TlsRule
+from tests.drivers.connector_case import request
+from tests.drivers.loopback_case import AUTHORITY, LoopbackCase
 from tests.fakes.smarthosts import SMARTHOST
 
 USER = Credentials("the-user", 'p"\\%&/ :^$#x')
-AUTHORITY = certificates.authority()
 NO_CHUNKING = tuple(word for word in EXTENSIONS if word != "CHUNKING")
 
 
-def request(body: Any = None) -> DeliveryRequest:
-    claim = mail.claim("bob@b.test")
-    return DeliveryRequest(claim.id, claim.envelope, body or claim.body, claim.pending)
-
-
-class LoopbackTests(TestCase):
-    timeout = 20
-
-    def setUp(self) -> Any:
-        self.downs: list[Deferred[None]] = []
-        self.lost: list[Connection] = []
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-
-    def sink(self, **options: Any) -> Sink:
-        sink = Sink(**options)
-        sink.__enter__()
-        self.addCleanup(sink.__exit__)
-        return sink
-
-    def tls(self, leaf: certificates.Leaf) -> tuple[str, str]:
-        certificate, key = leaf.write(self.folder)
-        return str(certificate), str(key)
-
-    def good_tls(self) -> tuple[str, str]:
-        return self.tls(AUTHORITY.leaf(["sink.test"]))
-
-    def open(self, sink: Sink, rule: TlsRule = TlsRule.OPPORTUNISTIC, **route: Any) -> Any:
-        trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
-        options = ConnectorOptions(
-            reactor,  # type: ignore[arg-type]
-            "me.test",
-            lambda route: client_options(route, trust),
-            AlwaysNoted(),
-            lost=self._down,
-        )
-        return SmtpConnector(options).open(Plan("x", (Route("sink.test", "127.0.0.1", sink.port, rule, **route),)))
-
-    def _down(self, connection: Connection) -> None:
-        self.lost.append(connection)
-        while self.downs:
-            self.downs.pop().callback(None)
-
-    def close(self, connection: Connection) -> "Deferred[None]":
-        self.downs.append(down := Deferred())
-        connection.quit()
-        return down
-
-    async def deliver(self, sink: Sink, body: Any = None, **route: Any) -> str:
-        """Send one message and return how the connection was protected."""
-        connection = await self.open(sink, **route)
-        self.assertNotIsInstance(connection, TryLater)
-        result = await connection.deliver(request(body))
-        self.assertIsInstance(result.outcomes[0], Delivered, result)
-        await self.close(connection)
-        self.assertEqual(sink.faults, [])
-        return str(connection.security)
-
+class LoopbackTests(LoopbackCase):
     async def test_several_messages_go_over_one_connection(self) -> None:
         sink = self.sink()
         connection = await self.open(sink)

@@ -21,7 +21,8 @@ class SourceTests(Case):
         return SmtpConnector(replace(self.options, **options)).open(Plan("mx.test", routes or (ROUTE,), carriage))
 
     def refuse_source(self, error: int) -> None:
-        self.net.tcpClients[-1][2].clientConnectionFailed(None, Failure(ConnectBindError(error, "no")))
+        factory, connector = self.net.tcpClients[-1][2], self.net.connectors[-1]
+        factory.clientConnectionFailed(connector, Failure(ConnectBindError(error, "no")))
 
     def sources(self) -> list[Any]:
         return [attempt[4] for attempt in self.net.tcpClients]
