@@ -26,6 +26,16 @@ def test_memory_that_settles_is_flat_and_memory_that_grows_is_not():
     assert fault.startswith("not flat: resident")
 
 
+def test_descriptors_of_one_burst_are_no_leak_and_some_more_each_minute_are():
+    burst, leak = life(*[70 * MIB] * 12), life(*[70 * MIB] * 12)
+    burst[-2]["descriptors"] = 136
+    for minute, seen in enumerate(leak):
+        seen["descriptors"] += 3 * minute
+    assert judge([burst], warm=180, least=60)[1] == []
+    (fault,) = judge([leak], warm=180, least=60)[1]
+    assert fault.startswith("not flat: descriptors: usually 62.0 in the first, 80.0 in the last")
+
+
 def test_the_longest_life_is_judged_and_no_life_if_all_are_short():
     short, long = life(*[MIB] * 3), life(*[70 * MIB] * 12)
     findings, faults = judge([short, long, short], warm=180, least=60)
