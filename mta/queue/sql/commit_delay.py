@@ -1,7 +1,8 @@
 """The time that operations may wait so that they share a commit.
 
 An operation that no client waits for does not start a transaction of its own at once, because the next message of a
-lone sender would then wait until the delivery of the one before is synced. One sync for both takes half the time.
+lone sender would then wait until the delivery of the one before is synced. One sync for both takes half the time. While
+no client sends, a delivery has nothing to wait for: a backlog then leaves twice as fast (measured).
 
 An urgent operation waits only while others come together with it, and not for a time: a commit costs as much CPU time
 as half a message.
@@ -19,6 +20,8 @@ MAX_BATCH = 256
 #: that delays a delivery. The latter still shares the sync of a lone sender's next message.
 BACKGROUND = 0.01
 DELIVERY = 0.002
+#: Commits without an urgent operation after which no client sends.
+LULL = 4
 #: Turns of the reactor for which a commit waits at most while each of them brings operations. Under load four are
 #: usual; the bound is for a flood.
 MAX_TURNS = 8

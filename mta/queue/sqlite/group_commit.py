@@ -20,7 +20,7 @@ from mta.blocking import RunBlocking
 from mta.coroutines import PromptDeferred
 from mta.queue.errors import as_queue_error, primary_code
 from mta.queue.interface import QueueError
-from mta.queue.sql.commit_delay import MAX_BATCH, CallLater, CommitDelay, TurnDelay
+from mta.queue.sql.commit_delay import DELIVERY, LULL, MAX_BATCH, CallLater, CommitDelay, TurnDelay
 from mta.queue.sqlite.statements import SQL
 
 T = TypeVar("T")
@@ -204,6 +204,8 @@ class GroupCommit:
         self._ahead = 0
         # Whether the waiting operations are to be started as soon as the connection is free.
         self._urgent = False
+        # The number of batches since the last one with an urgent operation.
+        self._lull = 0
         self._busy = False
         self._broken = False
         self._refusal: QueueError | None = None
@@ -216,14 +218,14 @@ class GroupCommit:
 
         `work` must be repeatable and change rows only. `heavy` work may wait for the disk, so it runs in the other
         thread. An operation with a `max_delay` in seconds (BACKGROUND or DELIVERY) is not urgent: it is committed with
-        the next urgent one, or by itself after that time. An `accepted` operation belongs to a request that was made
-        before `refuse_new`.
+        the next urgent one, or by itself after that time; one with DELIVERY at once while no client sends. An
+        `accepted` operation belongs to a request that was made before `refuse_new`.
         """
         if self._refusal is not None and (self._broken or not accepted):
             return fail(self._refusal)
         operation = _Operation(work, heavy, not max_delay)
         self._waiting.append(operation)
-        if not max_delay or self._delay is None:
+        if self._delay is None or not self._waits(max_delay):
             self._flush()
         else:
             self._delay.begin(max_delay)
@@ -252,6 +254,10 @@ class GroupCommit:
         waiter: Deferred[None] = Deferred()
         self._idle.append(waiter)
         return waiter
+
+    def _waits(self, max_delay: float) -> bool:
+        """Whether an operation waits for an urgent one; a delivery does not while no client sends."""
+        return max_delay > (0 if self._lull < LULL else DELIVERY)
 
     def _flush(self) -> None:
         self._urgent = bool(self._waiting)
@@ -299,7 +305,9 @@ class GroupCommit:
         self._ahead = 0
         self._urgent = bool(self._waiting)
         if self._turns is not None:
-            self._turns.note(sum(operation.urgent for operation in batch))
+            urgent = sum(operation.urgent for operation in batch)
+            self._turns.note(urgent)
+            self._lull = 0 if urgent else self._lull + 1
         return batch
 
     def _start(self, batch: _Batch) -> bool:

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from mta.blocking import run_inline
 from mta.queue.interface import QueueError, QueueFull
-from mta.queue.sql.commit_delay import BACKGROUND, DELIVERY, MAX_BATCH
+from mta.queue.sql.commit_delay import BACKGROUND, DELIVERY, LULL, MAX_BATCH
 from mta.queue.sqlite.group_commit import GroupCommit
 from tests.queue.sqlite.commit_case import CommitCase
 
@@ -192,6 +192,32 @@ class LullTests(GroupCommitTests):
         self.worker.crank()
         self.successResultOf(first)
         self.successResultOf(second)
+
+    def lull(self) -> None:
+        """Commit so many operations without an urgent one that no client sends."""
+        for number in range(100, 100 + LULL):
+            self.insert(number, max_delay=DELIVERY)
+            self.assertEqual(self.worker.waiting, [])
+            self.clock.advance(DELIVERY)
+            self.worker.crank()
+
+    def test_a_delivery_waits_for_no_client_while_none_sends(self):
+        self.lull()
+        first = self.insert(1, max_delay=BACKGROUND)
+        self.assertEqual(self.worker.waiting, [])
+        second = self.insert(2, max_delay=DELIVERY)
+        self.worker.crank()
+        self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (1, 2))
+
+    def test_a_delivery_waits_for_a_client_again_as_soon_as_one_has_sent(self):
+        self.lull()
+        self.insert(1)
+        self.worker.crank()
+        done = self.insert(2, max_delay=DELIVERY)
+        self.assertEqual(self.worker.waiting, [])
+        self.clock.advance(DELIVERY)
+        self.worker.crank()
+        self.assertEqual(self.successResultOf(done), 2)
 
     def test_a_running_commit_is_not_followed_by_one_without_an_urgent_operation(self):
         first = self.insert(1)
