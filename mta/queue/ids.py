@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from mta.queue.interface import QueueId
@@ -33,6 +33,20 @@ class IdSource:
         """Return a new id; `now` is wall-clock seconds."""
         self._last = max(self._last + 1, int(now * 1_000_000))
         return to_id(self._last << _TAG_BITS | self._tag)
+
+
+class ChangingIdSource(IdSource):
+    """An IdSource whose tag can change."""
+
+    def __init__(self, tag: Callable[[], int]) -> None:
+        """`tag` returns the present tag."""
+        super().__init__(tag())
+        self._present_tag = tag
+
+    def new(self, now: float) -> QueueId:
+        """Return a new id with the present tag; `now` is wall-clock seconds."""
+        self._tag = self._present_tag()
+        return super().new(now)
 
 
 class Tags:

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.queue.ids import LEAST_RELEASE, IdSource, Tags, arrival_of, created, release_of, to_id, to_number
+from mta.queue.ids import (
+    LEAST_RELEASE,
+    ChangingIdSource,
+    IdSource,
+    Tags,
+    arrival_of,
+    created,
+    release_of,
+    to_id,
+    to_number,
+)
 from mta.queue.interface import QueueId
 
 numbers = st.integers(0, (1 << 63) - 1)
@@ -38,6 +48,15 @@ def test_ids_grow_whatever_the_clock_does():
 def test_sources_with_other_tags_never_meet():
     first, second = IdSource(1), IdSource(2)
     assert {first.new(5.0) for _ in range(100)}.isdisjoint({second.new(5.0) for _ in range(100)})
+
+
+def test_a_source_whose_tag_changes_makes_ids_with_the_present_one():
+    tag = 1
+    source = ChangingIdSource(lambda: tag)
+    ids = [source.new(5.0)]
+    tag = 2
+    ids.append(source.new(5.0))
+    assert [to_number(id) % 1024 for id in ids] == [1, 2]
 
 
 @given(st.lists(st.integers(1, 5), max_size=40))

@@ -1,8 +1,10 @@
 """The sources of the compiled build, and the build that runs if there is one."""
 
 import importlib
+import inspect
 import pickle
 import shutil
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,24 @@ def test_all_modules_of_the_packages_are_compiled_but_for_those_with_a_reason():
 
 def test_the_modules_that_stay_interpreted_exist():
     assert [name for name in INTERPRETED if not (ROOT / name).is_file()] == []
+
+
+def test_no_interpreted_class_inherits_from_a_compiled_one():
+    """Making an object of such a class fails. Protocols, enumerations and exceptions are no compiled classes."""
+    compiled = {name.removesuffix(".py").replace("/", ".") for name in modules()}
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "mta").rglob("*.py") if path.stem != "__main__"}
+    names = {name.removesuffix(".py").replace("/", ".").removesuffix(".__init__") for name in sources}
+    found = []
+    for name in sorted(names - compiled):
+        for one in vars(importlib.import_module(name)).values():
+            if inspect.isclass(one) and one.__module__ == name:
+                bases = [base for base in one.__mro__[1:] if base.__module__ in compiled]
+                found += [f"{name}.{one.__name__}" for base in bases if not may_be_a_base(base)]
+    assert found == []
+
+
+def may_be_a_base(one: type) -> bool:
+    return issubclass(one, BaseException | Enum) or getattr(one, "_is_protocol", False)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from mta.delivery.relays.window import RelayWindows
 from mta.queue.disk.queue_dir import prepare
 from mta.queue.disk.threads import Threads
 from mta.queue.failures import Failures
-from mta.queue.ids import IdSource
-from mta.queue.interface import Ledger, QueueError, QueueId
+from mta.queue.ids import ChangingIdSource
+from mta.queue.interface import Ledger, QueueError
 from mta.queue.postgres.destinations.board import DestinationBoard
 from mta.queue.postgres.membership.common_tasks import Chore
 from mta.queue.postgres.membership.membership import Membership, MembershipListeners, NodeIdentity
@@ -42,19 +42,6 @@ CONTRACT_INTERVAL = 60.0
 LOOK = 1.0
 # Seconds from the begin of a stop until the other relays are told of the mail that was given back meanwhile.
 _GIVEN_BACK = 0.2
-
-
-class NodeIds(IdSource):
-    """Makes ids with the tag of the present node."""
-
-    def __init__(self, node: Callable[[], Node]) -> None:
-        super().__init__(node().tag)
-        self._node = node
-
-    def new(self, now: float) -> QueueId:
-        """Return a new id."""
-        self._tag = self._node().tag
-        return super().new(now)
 
 
 class RelaysQueue(PostgresQueue):
@@ -172,7 +159,7 @@ def open_shared_queue(context: RelayContext, shared: SharedQueue, threads: Threa
     service = RelaysService(queue, board, clock)
     return OpenedQueue(
         queue,
-        NodeIds(lambda: membership.node),
+        ChangingIdSource(lambda: membership.node.tag),
         [service, PeriodicService(queue.look, LOOK, clock)],
         wall_clock=wall_clock,
         marks_last=MARKS_LAST,
