@@ -7,16 +7,13 @@ import subprocess
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from harness.log_lines import may_be_cut, pieces
 from harness.processes import Child
 from harness.waiting import PATIENCE
-from mta.queue.sqlite.schema import CACHE_KIB
 from tests.survival.soak_books import Books, Count
 
 _EVENT = re.compile(r'\{"time": "[^"]{24}", "event": "([a-z_-]+)"')
@@ -54,25 +51,7 @@ _EXPECTED = (
     "the new certificate is in use",
 )
 _MIB = 1 << 20
-_Samples = Sequence[Mapping[str, Any]]
-_Figure = Callable[[Sequence[float]], float]
-_WORDS: dict[_Figure, str] = {min: "at least", max: "at most", median: "usually"}
 _HISTORY_MINUTES = 30
-
-
-@dataclass(frozen=True, slots=True)
-class _Trend:
-    """A figure of the samples, and how much more it may be in the last third of a life than in a part before."""
-
-    name: str
-    unit: int
-    #: How it is taken of the part before, and of the last third.
-    before: _Figure
-    last: _Figure
-    part: str
-    samples: _Samples
-    #: Units, besides a twentieth.
-    room: int
 
 
 class Log:
@@ -220,35 +199,16 @@ def judge(lives: Sequence[Sequence[dict[str, Any]]], warm: float, least: float) 
     findings = [f"a life of the daemon, its last {minutes:.1f} minutes, in thirds:"]
     faults = []
     # The file grows until the history begins to be forgotten, and for as long again until that has caught up.
-    # A burst of mail opens descriptors that are closed again, so that the highest number of a third says nothing.
-    trends = [
-        _memory(minutes, early, steady),
-        _Trend("descriptors", 1, median, median, "first", early, 10),
-        _Trend("wal", _MIB, max, max, "first", early, 32),
-    ]
+    trends = [("resident", _MIB, early, 2), ("descriptors", 1, early, 20), ("wal", _MIB, early, 32)]
     if minutes >= _HISTORY_MINUTES:
-        trends.append(_Trend("file", _MIB, max, max, "middle", middle, 64))
-    for trend in trends:
-        first = trend.before([seen[trend.name] for seen in trend.samples]) / trend.unit
-        last = trend.last([seen[trend.name] for seen in late]) / trend.unit
-        findings.append(
-            f"{trend.name}{' MiB' * (trend.unit > 1)}: {_WORDS[trend.before]} {first:.1f} in the {trend.part}, "
-            f"{_WORDS[trend.last]} {last:.1f} in the last"
-        )
-        if last > first * 1.05 + trend.room:
+        trends.append(("file", _MIB, middle, 64))
+    for name, unit, before, room in trends:
+        first, last = (max(seen[name] for seen in part) / unit for part in (before, late))
+        which = "first" if before is early else "middle"
+        findings.append(f"{name}{' MiB' * (unit > 1)}: at most {first:.1f} in the {which}, {last:.1f} in the last")
+        if last > first * 1.05 + room:
             faults.append(f"not flat: {findings[-1]}")
     return findings, faults
-
-
-def _memory(minutes: float, early: _Samples, steady: _Samples) -> _Trend:
-    """Return how the memory is judged.
-
-    The daemon's memory has the pages of the queue's file that SQLite keeps. A change by another program takes them
-    away, which the soak's operator makes by chance, so that in a short life the thirds differ by up to all of them.
-    """
-    if minutes < _HISTORY_MINUTES:
-        return _Trend("resident", _MIB, min, max, "whole", steady, CACHE_KIB // 1024 + 2)
-    return _Trend("resident", _MIB, max, max, "first", early, 2)
 
 
 def _resident(pid: int) -> int:
