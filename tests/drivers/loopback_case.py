@@ -20,6 +20,13 @@ from tests.drivers.connector_case import AlwaysNoted, request
 AUTHORITY = certificates.authority()
 
 
+def loopback_options(authority: certificates.Authority, name: str = "me.test", **more: Any) -> ConnectorOptions:
+    """Return the options of a connector over real sockets that trusts the certificates of an authority."""
+    trust = TrustAnchors(authority.certificate_pem, system=False)
+    net: Any = reactor
+    return ConnectorOptions(net, name, lambda route: client_options(route, trust), AlwaysNoted(), **more)
+
+
 class LoopbackCase(TestCase):
     timeout = 20
 
@@ -43,14 +50,7 @@ class LoopbackCase(TestCase):
         return self.tls(AUTHORITY.leaf(["sink.test"]))
 
     def open(self, sink: Sink, rule: TlsRule = TlsRule.OPPORTUNISTIC, **route: Any) -> Any:
-        trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
-        options = ConnectorOptions(
-            reactor,  # type: ignore[arg-type]
-            "me.test",
-            lambda route: client_options(route, trust),
-            AlwaysNoted(),
-            lost=self._down,
-        )
+        options = loopback_options(AUTHORITY, lost=self._down)
         return SmtpConnector(options).open(Plan("x", (Route("sink.test", "127.0.0.1", sink.port, rule, **route),)))
 
     def _down(self, _: Connection) -> None:

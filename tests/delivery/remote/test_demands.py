@@ -19,6 +19,7 @@ from mta.routing.demands.proof import Proof, ProofSource
 from mta.routing.route import Plan, Route, TlsRule
 from mta.tls.client import ClientOptions, TrustAnchors, client_options
 from tests.drivers.connector_case import AlwaysNoted, request
+from tests.drivers.loopback_case import loopback_options
 from tests.drivers.tlsa import tlsa
 
 HOST, DOMAIN = "mx.example.test", "example.test"
@@ -68,12 +69,8 @@ class DemandTests(TestCase):
         sink.__enter__()
         self.addCleanup(sink.close)
         self.sessions.clear()
-        trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
-        options = ConnectorOptions(
-            reactor,  # type: ignore[arg-type]
-            "me.test",
-            lambda route: client_options(route, trust),
-            AlwaysNoted(),
+        options = loopback_options(
+            AUTHORITY,
             in_clear=lambda _, reason: self.in_clear.append(reason),
             unproven=lambda _, reason: self.unproven.append(reason),
             session_ended=self.sessions.append,

@@ -8,17 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from harness import certificates
 from harness.waiting import PATIENCE
-from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
+from mta.delivery.remote.connector import SmtpConnector
 from mta.message.outcome import TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
-from mta.tls.client import TrustAnchors, client_options
-from tests.drivers.connector_case import AlwaysNoted
+from tests.drivers.loopback_case import loopback_options
 
 AUTHORITY = certificates.authority()
 USER = Credentials("the-user", "hunter2")
@@ -104,8 +102,7 @@ class HostileTlsTests(TestCase):
     ) -> tuple[Liar, TryLater]:
         """Return the server and the outcome of opening the connection, which must have failed."""
         liar = Liar(self.context, clear, inside, late)
-        trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
-        options = ConnectorOptions(reactor, "me.test", lambda route: client_options(route, trust), AlwaysNoted())  # type: ignore[arg-type]
+        options = loopback_options(AUTHORITY)
         route = Route("sink.test", "127.0.0.1", liar.port, TlsRule.VERIFY, credentials=USER)
         outcome = await SmtpConnector(options).open(Plan("x", (route,)))
         await deferToThread(liar.done)

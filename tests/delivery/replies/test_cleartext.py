@@ -6,20 +6,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from harness import certificates
 from harness.sink import Sink
 from harness.sink_rules import Rule
-from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
+from mta.delivery.remote.connector import SmtpConnector
 from mta.delivery.remote.interface import Connection
 from mta.delivery.replies.hints import clear_text_notice, without_tls
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.route import Credentials, Plan, Route, TlsRule
 from mta.smtp.replies import read_reply
-from mta.tls.client import TrustAnchors, client_options
-from tests.drivers.connector_case import CLEAR, EHLO, ROUTE, AlwaysNoted, Case, request
+from tests.drivers.connector_case import CLEAR, EHLO, ROUTE, Case, request
+from tests.drivers.loopback_case import loopback_options
 
 AUTHORITY = certificates.authority()
 
@@ -38,12 +37,8 @@ class RealHandshakes(TestCase):
         """Deliver one message to the sink and return how the connection was protected."""
         self.sink.__enter__()
         self.addCleanup(self.sink.close)
-        trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
-        options = ConnectorOptions(
-            reactor,  # type: ignore[arg-type]
-            "me.test",
-            lambda route: client_options(route, trust),
-            AlwaysNoted(),
+        options = loopback_options(
+            AUTHORITY,
             in_clear=lambda route, reason: self.told.append((route.host, reason)),
         )
         connection: Any = await SmtpConnector(options).open(

@@ -10,13 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from harness.certificates import Leaf, authority, self_signed
 from harness.sink import Sink
 from harness.zone import Zone, ZoneResolver
-from mta.delivery.remote.connector import ConnectorOptions, SmtpConnector
+from mta.delivery.remote.connector import SmtpConnector
 from mta.message.outcome import Delivered, TryLater
 from mta.routing.demands.dane import Dane
 from mta.routing.demands.deciding import DemandTerms
@@ -25,8 +24,8 @@ from mta.routing.route import Plan
 from mta.routing.router import MailRouter
 from mta.routing.rules import RouterRules
 from mta.smtp.domains import DomainList
-from mta.tls.client import TrustAnchors, client_options
-from tests.drivers.connector_case import AlwaysNoted, request
+from tests.drivers.connector_case import request
+from tests.drivers.loopback_case import loopback_options
 from tests.drivers.tlsa import tlsa
 from tests.fakes.authenticity import FixedPolicies, ZoneAuthenticity, sts_policy
 
@@ -108,12 +107,9 @@ class MatrixTests(TestCase):
             return await self.delivered(plan, told) + ("!" if told else "")
 
     async def delivered(self, plan: Plan, told: list[str]) -> str:
-        trust = TrustAnchors(AUTHORITY.certificate_pem, system=False)
-        options = ConnectorOptions(
-            reactor,  # type: ignore[arg-type]
+        options = loopback_options(
+            AUTHORITY,
             "relay.test",
-            lambda route: client_options(route, trust),
-            AlwaysNoted(),
             unproven=lambda _, reason: told.append(reason),
         )
         found: Any = await SmtpConnector(options).open(plan)
